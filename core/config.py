@@ -1,0 +1,186 @@
+"""The configuration of a run: frozen models, read from TOML or from command-line flags.
+
+The resolved configuration is stored in the run folder's manifest and is enough to repeat the run.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from core.errors import UserError, nearest
+
+RetrievalMode = Literal["whitened", "likelihood", "means", "kmeans", "energy", "oracle"]
+Projection = Literal["q", "k", "v", "o", "fc1", "fc2"]
+
+
+class Section(BaseModel):
+    """A part of the configuration: immutable, and closed to keys that it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class StreamConfig(Section):
+    """Which images, and how they are cut into tasks."""
+
+    name: str = "split-digits"
+    """A built-in stream, a torchvision data set, a folder or zip of class folders, or several joined by '+'."""
+    tasks: int | None = Field(None, ge=1, le=1000)
+    """Number of tasks; None is the stream's own choice."""
+    task_by: Literal["classes", "prefix"] = "classes"
+    """'classes' divides a seeded class order evenly; 'prefix' makes a task of each `Prefix--class` prefix."""
+    task_classes: tuple[tuple[str, ...], ...] | None = None
+    """An explicit list of class names for each task; overrides `tasks` and `task_by`."""
+    train_per_class: int | None = Field(None, ge=1)
+    test_per_class: int | None = Field(None, ge=1)
+    test_fraction: float = Field(0.2, gt=0, lt=1)
+    """Share of each class kept for testing where the data has no test folder."""
+
+
+class BackboneConfig(Section):
+    """The frozen vision model."""
+
+    name: str = "dinov2-s14"
+    """`dinov2-s14`, `tiny`, `timm/<model>` or `open_clip/<model>`."""
+    pretrained: str | None = None
+    """open_clip's pretrained tag, or the path of a local checkpoint for either family."""
+    image_size: int | None = Field(None, ge=8, le=1024)
+    """Side of the square input in pixels; None is the stream's or else the backbone's own."""
+
+
+class AdapterConfig(Section):
+    """Where adapters sit, and how large they are."""
+
+    blocks: str = "last:4"
+    """'all', 'last:N', 'first:N' or a list of block numbers such as '8,9,11' (from 0)."""
+    projections: tuple[Projection, ...] = ("q", "v")
+    rank: int = Field(4, ge=1, le=1024)
+    """Rank of a later task's new units."""
+    first_rank: int | None = Field(16, ge=1, le=1024)
+    """Rank of the first task's; None is `rank`."""
+    alpha: float = Field(1.0, gt=0)
+    """Scale of every update."""
+
+
+class TrainingConfig(Section):
+    """The one training loop."""
+
+    epochs: int = Field(5, ge=0, le=10_000)
+    batch_size: int = Field(32, ge=1)
+    learning_rate: float = Field(1e-3, gt=0)
+    weight_decay: float = Field(0.0, ge=0)
+    clip_norm: float = Field(1.0, gt=0)
+    warmup_steps: int = Field(0, ge=0)
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    device: str = "auto"
+    """'auto', 'cpu', 'cuda' or 'cuda:N'."""
+    cache: Literal["auto", "memory", "disk", "off"] = "auto"
+    """Where the activations of the frozen first blocks are kept; 'auto' decides by free memory."""
+    mirror: bool = False
+    """Train on the mirror image of every training image too (a second fixed view)."""
+
+
+class RetrievalConfig(Section):
+    """How the task of a test image is found."""
+
+    mode: RetrievalMode = "whitened"
+    features: str = "last:5"
+    """Frozen features for whitening, lda, ncm and ranpac: 'final' is the final CLS embedding; 'last:N' joins the CLS
+    and mean patch tokens of the last N block outputs."""
+    components: int = Field(20, ge=1, le=1000)
+    concentration: float = Field(0.1, gt=0)
+    covariance: Literal["full", "diagonal", "tied"] = "full"
+    dimensions: int = Field(32, ge=1)
+    """Principal components kept before a likelihood mixture is fitted."""
+    shortlist: int = Field(1, ge=1)
+    """How many tasks, picked in the frozen space, have their adapters run for an image."""
+    head_weight: float = Field(4.0, ge=0)
+    """Weight of the task head's log-softmax beside the whitened class score inside a task."""
+
+
+class RecordConfig(Section):
+    """What the run folder keeps for looking at."""
+
+    train_per_class: int = Field(20, ge=0)
+    """Training images a class whose thumbnails and embeddings are kept beside all test images."""
+    thumbnail: int = Field(64, ge=16, le=256)
+    projection: bool = True
+    """Compute map coordinates (UMAP where installed, otherwise principal components)."""
+
+
+class MethodConfig(BaseModel):
+    """A method by name; every other key is checked against that method's own options when it is built."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    name: str = "proteus"
+
+    @property
+    def options(self) -> dict[str, Any]:
+        return dict(self.model_extra or {})
+
+
+class RunConfig(Section):
+    """Everything that decides a run's outcome."""
+
+    seed: int = Field(0, ge=0)
+    stream: StreamConfig = StreamConfig()
+    backbone: BackboneConfig = BackboneConfig()
+    adapters: AdapterConfig = AdapterConfig()
+    method: MethodConfig = MethodConfig()
+    training: TrainingConfig = TrainingConfig()
+    retrieval: RetrievalConfig = RetrievalConfig()
+    record: RecordConfig = RecordConfig()
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """The nested keys of a TOML file, unchecked.
+
+    Raises UserError when the file is missing or is not TOML.
+    """
+    try:
+        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"No configuration file at {path}: check the path.") from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UserError(f"{path} cannot be read as TOML: {error}.") from None
+
+
+def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """`base` with the nested keys of `over` laid on top; neither is changed."""
+    merged = dict(base)
+    for key, value in over.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = merge(merged[key], value) if both else value
+    return merged
+
+
+def validate(model: type[Section] | type[RunConfig], values: dict[str, Any], where: str = "configuration") -> Any:
+    """`model` built from `values`.
+
+    Raises UserError with one line for the first fault; an unknown key names the nearest valid one.
+    """
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise UserError(f"{where}: {_first_fault(model, error)}") from None
+
+
+def _first_fault(model: type[BaseModel], error: ValidationError) -> str:
+    fault = error.errors()[0]
+    path = ".".join(str(part) for part in fault["loc"])
+    if fault["type"] != "extra_forbidden":
+        return f"“{path}” is {fault['input']!r}: {fault['msg'][0].lower()}{fault['msg'][1:]}."
+    known = _section_at(model, fault["loc"][:-1]).model_fields
+    return f"unknown key “{path}”.{nearest(str(fault['loc'][-1]), known)} Valid here: {', '.join(known)}."
+
+
+def _section_at(model: type[BaseModel], path: tuple[int | str, ...]) -> type[BaseModel]:
+    for key in path:
+        annotation = model.model_fields[str(key)].annotation
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            model = annotation
+    return model
