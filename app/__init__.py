@@ -1,0 +1,1 @@
+"""The browser app: it reads run folders and starts workers; it never trains or loads a model itself."""
