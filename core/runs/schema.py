@@ -1,0 +1,163 @@
+"""The run folder, schema version 1: the documents and the columns of the tables in it.
+
+manifest.json        Manifest, written once at the start
+status.json          Status, replaced atomically
+events.jsonl         one JSON object a line, append only; `kind` says which (EVENT_KINDS)
+tasks/000/           complete or absent: adapter.safetensors, head.safetensors, mixture.npz, gates.json,
+                     predictions.parquet, embeddings.npz, done.json (TaskDone, written last)
+shared/000.safetensors   what a method carries over tasks after task 0 (running sums); only the newest is kept
+predictions.parquet  PREDICTION_COLUMNS, a row per (after_task, test image of a task seen so far)
+images.parquet       IMAGE_COLUMNS, a row an image: all test images, and some training images
+embeddings.npz       float16 (images, width), one array a space, aligned with images.parquet
+projection.parquet   PROJECTION_COLUMNS
+sprites/000.webp     1,024 thumbnails a sheet, 32 a row
+metrics.json         core.evaluation.metrics.summary of the predictions, with costs
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import pyarrow as pa
+from pydantic import BaseModel, ConfigDict
+
+SCHEMA_VERSION = 1
+SPRITES_PER_SHEET = 1024
+SPRITES_PER_ROW = 32
+
+State = Literal["queued", "running", "done", "failed", "cancelled"]
+Phase = Literal["prepare", "train", "evaluate", "project", "finish"]
+EVENT_KINDS = ("start", "phase", "loss", "task", "end")
+
+
+class Document(BaseModel):
+    """A JSON document of the run folder; keys of later minor versions are ignored."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+class TaskInfo(Document):
+    """One task of the stream as the run folder describes it."""
+
+    name: str
+    classes: list[int]
+    """Positions in `Manifest.class_names`."""
+    train_images: int
+    test_images: int
+
+
+class BackboneInfo(Document):
+    """The frozen model that was used."""
+
+    name: str
+    title: str
+    """Its honest name, for people."""
+    family: str
+    fingerprint: str
+    depth: int
+    width: int
+    heads: int
+    tokens: int
+    image_size: int
+    parameters: int
+
+
+class Manifest(Document):
+    """What was run, on what, with which versions."""
+
+    schema_version: int = SCHEMA_VERSION
+    run: str
+    created: str
+    """ISO 8601, UTC."""
+    title: str
+    config: dict[str, Any]
+    """The resolved RunConfig."""
+    stream: str
+    stream_fingerprint: str
+    stream_report: dict[str, Any]
+    """What was read and what was skipped (core.data report)."""
+    class_names: list[str]
+    tasks: list[TaskInfo]
+    backbone: BackboneInfo
+    method: str
+    promises: list[str]
+    """Properties the method promises, such as 'past_is_frozen'."""
+    seed: int
+    versions: dict[str, str]
+    hardware: dict[str, Any]
+
+
+class Status(Document):
+    """Where a run is now."""
+
+    state: State
+    phase: Phase = "prepare"
+    task: int = 0
+    tasks: int = 0
+    step: int = 0
+    steps: int = 0
+    """Steps of the present phase of the present task."""
+    fraction: float = 0.0
+    """Share of the whole run that is done, 0 to 1."""
+    eta_s: float | None = None
+    message: str = ""
+    pid: int | None = None
+    pid_started: float | None = None
+    """When the process began, on its machine's own clock: process numbers are given out again."""
+    updated: str = ""
+
+
+class TaskDone(Document):
+    """Closes a task folder: its presence means that every file beside it is whole."""
+
+    task: int
+    train_seconds: float
+    evaluate_seconds: float
+    trainable_parameters: int
+    stored_bytes: int
+    """Bytes that this task adds to what must be kept to answer for it."""
+
+
+PREDICTION_COLUMNS = pa.schema(
+    [
+        ("after_task", pa.int16()),
+        ("image", pa.int32()),  # row of images.parquet
+        ("task", pa.int16()),
+        ("label", pa.int32()),
+        ("retrieved_task", pa.int16()),
+        ("predicted", pa.int32()),  # class, task unknown
+        ("predicted_given_task", pa.int32()),  # class, true task given
+        ("margin", pa.float32()),  # best minus second-best task score; 0 while one task is known
+        ("nearest_component", pa.int16()),  # of the retrieved task's mixture; -1 where there is none
+        ("scores", pa.list_(pa.float32())),  # one per task known at the time, retrieval's own units
+        ("split", pa.dictionary(pa.int8(), pa.string())),  # 'test'
+        ("shift", pa.dictionary(pa.int8(), pa.string())),  # 'none', or a corruption
+    ]
+)
+
+IMAGE_COLUMNS = pa.schema(
+    [
+        ("image", pa.int32()),
+        ("split", pa.dictionary(pa.int8(), pa.string())),  # 'train' or 'test'
+        ("task", pa.int16()),
+        ("label", pa.int32()),
+        ("name", pa.string()),  # where it came from, for people
+        ("component", pa.int16()),  # nearest component of its own task's mixture; -1 where there is none
+        ("sheet", pa.int16()),
+        ("cell", pa.int16()),
+    ]
+)
+
+PROJECTION_COLUMNS = pa.schema(
+    [
+        ("space", pa.dictionary(pa.int8(), pa.string())),
+        ("after_task", pa.int16()),
+        ("image", pa.int32()),
+        ("x", pa.float32()),
+        ("y", pa.float32()),
+    ]
+)
+
+EMBEDDING_SPACES = ("frozen", "own", "retrieved", "whitened")
+"""frozen: final CLS, no adapter. own: with the image's own task's adapters (for one shared model: the final model).
+retrieved: with the retrieved task's adapters. whitened: frozen features whitened, on the discriminant directions."""
