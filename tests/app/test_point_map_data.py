@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from streamlit.testing.v1 import AppTest
 
 from app.widgets import palette
 from app.widgets.point_map import Column, Ellipse, MapData, pack
@@ -110,6 +112,13 @@ def test_a_point_costs_at_most_nine_bytes_a_frame(frames: int):
 def test_parts_that_do_not_fit_are_refused(fields: dict, words: str):
     with pytest.raises(ValueError, match=words):
         some(np.zeros((1, 4, 2), np.float32), **fields)
+
+
+def test_the_page_runs_without_a_browser():
+    page = Path(__file__).parents[1] / "browser" / "map_page.py"
+    run = AppTest.from_file(str(page), default_timeout=20).run()
+    assert not run.exception
+    assert [text.value for text in run.text] == ["clicked: []", "selected: 0 of tasks []", "frame: None"]
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

@@ -252,6 +252,16 @@ def test_legend_highlights_one_category_against_grey(page, server):
     assert page.locator("canvas.points").evaluate(FIND, [0x00, 0x72, 0xB2])["n"] > 500
 
 
+def test_many_categories_are_grey_until_one_is_chosen(page, server):
+    opened(page, server, "frames=9")
+    assert find(page)["n"] == 0
+    assert "choose a name in the legend" in page.locator(".caption").inner_text()
+    page.locator(".legend button").nth(3).click()
+    page.wait_for_timeout(100)
+    assert find(page)["n"] > 300
+    assert "choose a name" not in page.locator(".caption").inner_text()
+
+
 def test_dark_theme_has_its_own_colours(open_page, server):
     page = opened(open_page(color_scheme="dark"), server)
     assert find(page, "dark")["n"] > 5

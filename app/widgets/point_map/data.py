@@ -171,16 +171,16 @@ def _place(xy: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
     shown = np.isfinite(xy).all(axis=2)
     if not shown.any():
         return np.full(xy.shape, _HIDDEN, np.uint16), np.zeros(2), 1.0
-    origin, top = xy[shown].min(axis=0).astype(float), xy[shown].max(axis=0).astype(float)
+    low, top = (np.where(shown[..., None], xy, fill).reshape(-1, 2) for fill in (np.inf, -np.inf))
+    origin, top = low.min(axis=0).astype(float), top.max(axis=0).astype(float)
     scale = _STEPS / (float((top - origin).max()) or 1.0)
-    steps = np.full(xy.shape, _HIDDEN, np.uint16)
-    steps[shown] = np.rint((xy[shown] - origin) * scale).astype(np.uint16)
-    return steps, origin, scale
+    steps = np.where(shown[..., None], np.rint((xy - origin) * scale), _HIDDEN)
+    return steps.astype(np.uint16), origin, scale
 
 
 def _extent(place: np.ndarray) -> list[int]:
     shown = place[place[..., 0] != _HIDDEN]
-    return [int(side) for side in shown.max(axis=0)] if len(shown) else [1, 1]
+    return [int(side.max()) for side in shown.T] if len(shown) else [1, 1]
 
 
 def _placed(ellipse: Ellipse, origin: np.ndarray, scale: float) -> list[float]:

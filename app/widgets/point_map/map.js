@@ -449,15 +449,23 @@ class PointMap {
     this.showCaption();
   }
 
-  showCaption() {
+  /** What is on the map, in words. */
+  summary() {
     const { header, points, selected } = this;
     const { shown, ringed } = points.count(this.frame);
     const number = (value) => value.toLocaleString("en");
     const when = header.frames > 1 ? ` ${header.frame_names[this.frame]}` : "";
     const parts = [`${number(shown)} of ${number(points.n)} ${header.noun} on the map${when}`];
     if (points.arrays.rings) parts.push(`${number(ringed)} ringed: ${header.ring_name}`);
-    if (selected) parts.push(`${number(this.selectedIds().length)} selected (Esc clears)`);
-    this.parts.caption.textContent = parts.join(" · ");
+    if (selected) parts.push(`${number(this.selectedIds().length)} selected`);
+    return parts.join(" · ");
+  }
+
+  showCaption() {
+    const hints = [];
+    if (this.selected) hints.push("Esc clears the selection");
+    if (this.theme.palette.accent && this.highlight === null) hints.push("choose a name in the legend to colour it");
+    this.parts.caption.textContent = [this.summary(), ...hints].join(" · ");
   }
 
   // ---- drawing
@@ -539,19 +547,24 @@ class PointMap {
     raster.show();
   }
 
+  /** Rings around the points in front; the more there are on screen, the fainter, so that colours stay visible. */
   drawRings(frame, radius) {
     const { raster, size, points, selected, highlight } = this;
     const { x, y, alpha } = this.screen;
     const { category } = points.arrays;
     const start = points.start(category, frame);
-    const line = Math.max(1, 0.9 * size.ratio);
-    const ring = raster.stamps(Math.min(radius + 1.2 * size.ratio + line, 20), line);
-    const [redBlue, green] = packed(rgb(this.theme.ink));
+    const ringed = [];
     for (let i = 0; i < points.n; i++) {
-      if (alpha[i] === 0 || !points.ringed(frame, i) || (selected && !selected[i])) continue;
-      if (x[i] < 0 || y[i] < 0 || x[i] > size.width || y[i] > size.height) continue;
-      const front = highlight === null || category[start + i] === highlight;
-      raster.stamp(ring, x[i] * size.ratio, y[i] * size.ratio, redBlue, green, (alpha[i] * (front ? 200 : 60)) >> 8);
+      if (alpha[i] === 0 || !points.ringed(frame, i)) continue;
+      if (selected ? !selected[i] : highlight !== null && category[start + i] !== highlight) continue;
+      if (x[i] >= 0 && y[i] >= 0 && x[i] <= size.width && y[i] <= size.height) ringed.push(i);
+    }
+    const line = Math.max(1, 0.9 * size.ratio);
+    const ring = raster.stamps(Math.min(radius + size.ratio + line, 20), line);
+    const strength = 210 * clamp(Math.sqrt(400 / ringed.length), 0.3, 1);
+    const [redBlue, green] = packed(rgb(this.theme.ink));
+    for (const i of ringed) {
+      raster.stamp(ring, x[i] * size.ratio, y[i] * size.ratio, redBlue, green, (alpha[i] * strength) >> 8);
     }
   }
 
@@ -768,6 +781,7 @@ class PointMap {
       item.addEventListener("click", () => {
         this.highlight = this.highlight === category ? null : category;
         this.showLegend();
+        this.showCaption();
         this.redraw();
       });
       return item;
@@ -951,7 +965,7 @@ class PointMap {
     pen.font = `600 18px ${theme.font}`;
     pen.fillText(header.title, edge, 28);
     pen.font = `13px ${theme.font}`;
-    pen.fillText(this.parts.caption.textContent, edge, 48);
+    pen.fillText(this.summary(), edge, 48);
     for (const layer of [this.raster.canvas, this.marks.canvas]) {
       pen.drawImage(layer, edge, top, size.width, size.height);
     }
