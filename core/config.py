@@ -79,8 +79,6 @@ class TrainingConfig(Section):
     """'auto', 'cpu', 'cuda' or 'cuda:N'."""
     cache: Literal["auto", "memory", "disk", "off"] = "auto"
     """Where the activations of the frozen first blocks are kept; 'auto' decides by free memory."""
-    mirror: bool = False
-    """Train on the mirror image of every training image too (a second fixed view)."""
 
 
 class RetrievalConfig(Section):
@@ -90,7 +88,12 @@ class RetrievalConfig(Section):
     features: str = "last:5"
     """Frozen features for whitening, lda, ncm and ranpac: 'final' is the final CLS embedding; 'last:N' joins the CLS
     and mean patch tokens of the last N block outputs."""
+    shrinkage: float | None = Field(0.02, ge=0, le=1)
+    """Share of the scaled identity in the pooled within-class covariance; None is Ledoit and Wolf's estimate."""
     components: int = Field(20, ge=1, le=1000)
+    """Truncation of a task's Dirichlet process (likelihood), or number of a task's clusters (kmeans)."""
+    class_components: int = Field(3, ge=1, le=100)
+    """Truncation of a class's Dirichlet process (whitened: components are seeded by class)."""
     concentration: float = Field(0.1, gt=0)
     covariance: Literal["full", "diagonal", "tied"] = "full"
     dimensions: int = Field(32, ge=1)

@@ -1,0 +1,45 @@
+"""Frozen features of an image: its final CLS embedding, or the CLS and mean patch tokens of the last few blocks."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from core.backbones.vit import Backbone
+from core.errors import UserError
+
+
+class FrozenFeatures:
+    """What is kept of a frozen pass. States are counted after blocks: state 0 is the stem's output.
+
+    Every token passes the backbone's final norm first, so that blocks whose scales differ weigh alike (our decision).
+    """
+
+    def __init__(self, backbone: Backbone, spec: str) -> None:
+        self.backbone = backbone
+        self.states = _states(spec, backbone.depth)
+        parts = 2 * len(self.states) if self.states else 1
+        self.width = parts * backbone.width
+
+    def __call__(self, states: Mapping[int, Tensor], embedding: Tensor) -> Tensor:
+        """(n, width) from the tokens (n, tokens, width) of each of `self.states` and the final embedding (n, width)."""
+        if not self.states:
+            return embedding
+        readout = self.backbone.readout
+        joined: list[Tensor] = []
+        for state in self.states:
+            tokens = readout.norm(states[state])
+            joined += [tokens[:, 0], tokens[:, readout.prefix :].mean(dim=1)]
+        return torch.cat(joined, dim=1)
+
+
+def _states(spec: str, depth: int) -> tuple[int, ...]:
+    if spec == "final":
+        return ()
+    match = re.fullmatch(r"last:(\d+)", spec.replace(" ", ""))
+    if not match or int(match[1]) < 1:
+        raise UserError(f"retrieval.features “{spec}” is not understood: write final or last:N, such as last:5.")
+    return tuple(range(max(1, depth - int(match[1]) + 1), depth + 1))

@@ -1,0 +1,103 @@
+"""After every task: what the method answers for every test image seen so far, one image at a time.
+
+Past adapters do not move in methods that promise it, so their embeddings are computed once and remembered; for other
+methods every embedding is computed again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from core.methods.base import PAST_IS_FROZEN, Method
+from core.methods.inputs import Inputs, Memo
+from core.runs.schema import PREDICTION_COLUMNS
+from core.training.device import Precision, autocast
+from core.training.encoding import EncodedImages
+
+EMBED_BATCH = 64
+"""Rows a pass through the adapted blocks. Smaller groups are padded to it, so that an image's embedding is the same bit
+for bit whatever company it is computed in."""
+
+
+@dataclass
+class Watched:
+    """A task's images that the evaluator follows: encoded, with remembered embeddings."""
+
+    task: int
+    data: EncodedImages
+    first_image: int
+    """Row of images.parquet of the first of them."""
+    memo: Memo = field(default_factory=dict)
+
+
+class Evaluator:
+    """Answers for the test images of the tasks watched so far."""
+
+    def __init__(self, method: Method, precision: Precision, advance: Callable[[int], None]) -> None:
+        """`advance` is called with the number of images embedded."""
+        self.method, self.precision, self._advance = method, precision, advance
+        self.tests: list[Watched] = []
+
+    def watch(self, task: int, data: EncodedImages, first_image: int) -> None:
+        """Follow a task's test images from now on."""
+        self.tests.append(Watched(task, data, first_image))
+
+    def inputs(self, data: EncodedImages, tasks: int | Tensor, memo: Memo | None = None) -> Inputs:
+        """`data` as a method sees it. `tasks` are the true ones, for the oracle."""
+
+        def embed(task: int, rows: Tensor) -> Tensor:
+            return self._embed(data, task, rows)
+
+        true = torch.full((len(data),), tasks) if isinstance(tasks, int) else tasks
+        remember = PAST_IS_FROZEN in self.method.promises
+        return Inputs(data.frozen, embed, labels=data.labels, tasks=true, remember=remember, memo=memo)
+
+    @torch.no_grad()
+    def _embed(self, data: EncodedImages, task: int, rows: Tensor) -> Tensor:
+        parts = []
+        for batch in rows.split(EMBED_BATCH):
+            tokens = data.tokens(batch)
+            padding = EMBED_BATCH - len(batch)
+            with autocast(data.frozen.device, self.precision):
+                embedded = self.method.embed(F.pad(tokens, (0, 0, 0, 0, 0, padding)), task)
+            parts.append(embedded[: len(batch)].float())
+            self._advance(len(batch))
+        return torch.cat(parts) if parts else data.embedding[:0]
+
+    @torch.no_grad()
+    def predictions(self, after_task: int) -> pa.Table:
+        """PREDICTION_COLUMNS for every test image watched."""
+        return pa.concat_tables([self._rows(watched, after_task) for watched in self.tests])
+
+    def _rows(self, watched: Watched, after_task: int) -> pa.Table:
+        n = len(watched.data)
+        inputs = self.inputs(watched.data, watched.task, watched.memo)
+        scores = self.method.task_scores(inputs).float()
+        retrieved = scores.argmax(1)
+        best = scores.topk(min(2, scores.shape[1]), dim=1).values
+        margin = best[:, 0] - best[:, 1] if best.shape[1] == 2 else torch.zeros(n)
+        true = torch.full_like(retrieved, watched.task)
+        columns = {
+            "after_task": np.full(n, after_task),
+            "image": np.arange(watched.first_image, watched.first_image + n),
+            "task": np.full(n, watched.task),
+            "label": watched.data.labels,
+            "retrieved_task": retrieved,
+            "predicted": self.method.classify(inputs, retrieved),
+            "predicted_given_task": self.method.classify(inputs, true),
+            "margin": margin,
+            "nearest_component": self.method.nearest_component(inputs, retrieved),
+        }
+        arrays = {name: value.cpu().numpy() if isinstance(value, Tensor) else value for name, value in columns.items()}
+        table = {name: pa.array(values).cast(PREDICTION_COLUMNS.field(name).type) for name, values in arrays.items()}
+        table["scores"] = pa.array(list(scores.cpu().numpy()), PREDICTION_COLUMNS.field("scores").type)
+        for name, value in (("split", "test"), ("shift", "none")):
+            table[name] = pa.array([value] * n).dictionary_encode().cast(PREDICTION_COLUMNS.field(name).type)
+        return pa.table(table, schema=PREDICTION_COLUMNS)

@@ -1,0 +1,181 @@
+"""The protocol of a method: what the one training loop and the evaluator ask of it.
+
+    begin_task → (loss, step)* → end_task        for every task of the stream, in order
+    embed, task_scores, classify                 at any time, for the tasks learned so far
+    task_state, shared_state, load_task, load_shared      to and from the run folder
+
+Class numbers are global, and tasks introduce them in order: task 0 has 0 … n₀−1, and so on. "Class-incremental"
+prediction is `classify(inputs, task_scores(inputs).argmax(1))`; with the true task instead it is "task-aware".
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from core.adapters.sites import parse_blocks, sites_of
+from core.adapters.updates import Updates
+from core.backbones.vit import Backbone
+from core.config import RunConfig, Section, validate
+from core.methods.inputs import Inputs
+
+PAST_IS_FROZEN: Literal["past_is_frozen"] = "past_is_frozen"
+"""Promise: `embed(·, k)` is bit-equal ever after task k was learned."""
+
+
+class NoOptions(Section):
+    """The options of a method that has none."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """Where training stands: `fraction` of this task's steps are behind it."""
+
+    task: int
+    step: int
+    steps: int
+
+    @property
+    def fraction(self) -> float:
+        return self.step / max(1, self.steps)
+
+
+@dataclass
+class TaskState:
+    """What one task leaves in its folder."""
+
+    adapter: dict[str, Tensor] = field(default_factory=dict)
+    head: dict[str, Tensor] = field(default_factory=dict)
+    mixture: dict[str, np.ndarray] = field(default_factory=dict)
+    gates: dict[str, Any] = field(default_factory=dict)
+
+    def stored_bytes(self) -> int:
+        """Bytes of its tensors and arrays."""
+        tensors = [*self.adapter.values(), *self.head.values()]
+        return sum(t.numel() * t.element_size() for t in tensors) + sum(a.nbytes for a in self.mixture.values())
+
+
+class Method(nn.Module, ABC):
+    """A method over a frozen backbone. The backbone is not part of its `state_dict`."""
+
+    promises: ClassVar[frozenset[str]] = frozenset()
+    Options: ClassVar[type[Section]] = NoOptions
+
+    def __init__(self, backbone: Backbone, features: int, config: RunConfig, device: torch.device) -> None:
+        """`features` is the width of the frozen features. Raises UserError for an option that does not exist."""
+        super().__init__()
+        self._outside = (backbone,)  # in a tuple, so that it is no submodule: its weights are not the method's
+        self.features, self.config, self.device = features, config, device
+        self.options: Any = validate(self.Options, config.method.options, f"method {config.method.name}")
+        self.classes: list[tuple[int, ...]] = []
+
+    @property
+    def backbone(self) -> Backbone:
+        return self._outside[0]
+
+    @property
+    def tasks(self) -> int:
+        """Tasks begun so far."""
+        return len(self.classes)
+
+    @property
+    def first_block(self) -> int:
+        """The first block whose output can differ from the frozen one; depth for methods without adapters."""
+        return min(parse_blocks(self.config.adapters.blocks, self.backbone.depth))
+
+    def adapter_sites(self) -> tuple[Any, ...]:
+        """The configured sites, with blocks resolved for this backbone."""
+        blocks = parse_blocks(self.config.adapters.blocks, self.backbone.depth)
+        return sites_of(blocks, self.config.adapters.projections)
+
+    def curriculum(self, tasks: int) -> list[tuple[int, ...]]:
+        """The tasks of the stream that are learned together, in order. Only `joint` has more than one in a group."""
+        return [(task,) for task in range(tasks)]
+
+    def rank(self, task: int) -> int:
+        """Units that task `task` adds at a site."""
+        adapters = self.config.adapters
+        return adapters.first_rank if task == 0 and adapters.first_rank else adapters.rank
+
+    @abstractmethod
+    def begin_task(self, task: int, classes: tuple[int, ...], generator: torch.Generator) -> None:
+        """Make room for a task: adapters, head."""
+
+    def trainable(self) -> list[nn.Parameter]:
+        """What the optimiser moves now; nothing for methods that only accumulate."""
+        return [parameter for parameter in self.parameters() if parameter.requires_grad]
+
+    def loss(self, tokens: Tensor, labels: Tensor, step: Step) -> tuple[Tensor, dict[str, Tensor]]:
+        """Scalar loss of a batch, and its parts by name. `tokens` (n, tokens, width) enter `first_block`."""
+        raise NotImplementedError(f"{type(self).__name__} has nothing to train")
+
+    @abstractmethod
+    def end_task(self, task: int, inputs: Inputs) -> None:
+        """Fit whatever needs all training images of the task at once."""
+
+    def updates(self, task: int) -> Updates:
+        """What the adapters of `task` add to the backbone."""
+        return {}
+
+    def embed(self, tokens: Tensor, task: int) -> Tensor:
+        """(n, width) embeddings with task `task`'s adapters, of tokens that enter `first_block`."""
+        backbone = self.backbone
+        last = backbone.run(
+            tokens, self.first_block, backbone.depth, self.updates(task), cls_only=backbone.cls_only
+        )
+        return backbone.readout(last)
+
+    def passes(self) -> tuple[bool, int]:
+        """What answering for one image takes: a frozen pass or not, and how many passes through adapted blocks."""
+        return False, 1
+
+    @abstractmethod
+    def task_scores(self, inputs: Inputs) -> Tensor:
+        """(n, tasks): the higher, the likelier that an image belongs to a task; comparable across tasks."""
+
+    @abstractmethod
+    def classify(self, inputs: Inputs, tasks: Tensor) -> Tensor:
+        """(n,) class numbers, each within the task `tasks` (n,) names for its image."""
+
+    def nearest_component(self, inputs: Inputs, tasks: Tensor) -> Tensor:
+        """(n,) position in the mixture of the task named for each image; −1 for methods without mixtures."""
+        return torch.full((len(inputs),), -1)
+
+    def whitened(self, inputs: Inputs) -> Tensor | None:
+        """(n, dimensions) in the method's whitened space, for the map; None where it has none."""
+        return None
+
+    @abstractmethod
+    def task_state(self, task: int) -> TaskState:
+        """What task `task` leaves in its folder, as it is now."""
+
+    @abstractmethod
+    def load_task(self, task: int, classes: tuple[int, ...], state: TaskState) -> None:
+        """Take a finished task back from its folder; tasks come in order."""
+
+    def shared_state(self) -> dict[str, Tensor]:
+        """What is carried over tasks and is not any one task's."""
+        return {}
+
+    def load_shared(self, state: Mapping[str, Tensor]) -> None:
+        """Take back what `shared_state` returned after the last finished task."""
+
+
+def best_per_task(class_scores: Tensor, classes: list[tuple[int, ...]]) -> Tensor:
+    """(n, tasks): the best class score inside each task, from scores (n, classes) in global class order."""
+    return torch.stack([class_scores[:, list(members)].amax(1) for members in classes], dim=1)
+
+
+def best_class(class_scores: Tensor, classes: list[tuple[int, ...]], tasks: Tensor) -> Tensor:
+    """(n,): the best class among those of the task named for each image."""
+    owner = torch.empty(class_scores.shape[1], dtype=torch.long, device=class_scores.device)
+    for task, members in enumerate(classes):
+        owner[list(members)] = task
+    inside = owner[None, :] == tasks.to(owner.device)[:, None]
+    return class_scores.masked_fill(~inside, -torch.inf).argmax(1)

@@ -1,0 +1,119 @@
+"""Adapters composed of earlier tasks' units plus an orthogonal new part; a clustering picks the task.
+
+Source: Proteus, "Continual Fine-Tuning with Provably Accurate and Parameter-Free Task Retrieval" (arXiv 2603.13235).
+Published: ΔW_k = α ( Σ_{j<k} Σ_u s_{k,j,u} b_{j,u} a_{j,u}ᵀ + B_k A_k ), past units frozen, one scalar s a layer,
+projection and past unit; L1/L2 penalties on s for selective transfer; new units orthogonal to old ones; q and v of the
+blocks; rank 16 for the first task and 4 later; retrieval by a Dirichlet-process mixture a task, without trained
+parameters; a RanPAC-style head on the retrieved task's features.
+Our decisions: the penalties' form λ(‖s‖₁ + ‖s‖₂²) with λ = 0.006, and γ(‖A_old A_newᵀ‖²_F + ‖B_oldᵀ B_new‖²_F) with
+γ = 0.004; s starts at zero; the task's own linear head by default; retrieval in a common whitened space by default
+(retrieval.mode = "likelihood" is the literal recipe).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from core.adapters.bank import AdapterBank, site_shapes
+from core.adapters.sites import Site
+from core.adapters.updates import Updates
+from core.backbones.vit import Backbone
+from core.config import RunConfig, Section
+from core.methods.base import Step
+from core.methods.inputs import Inputs
+from core.methods.ridge import RandomFeatureRidge
+from core.methods.task_adapters import TaskAdapters
+
+
+class Options(Section):
+    """[method] of the configuration."""
+
+    transfer: float = Field(0.006, ge=0)
+    """λ, the weight of the penalties on the coefficients of earlier units."""
+    orthogonality: float = Field(0.004, ge=0)
+    """γ, the weight of the penalty on overlap with earlier units."""
+    compose: bool = True
+    """Whether a task may reuse earlier tasks' units at all."""
+    head: Literal["linear", "ranpac"] = "linear"
+    random_features: int = Field(2048, ge=1)
+    """Of the RanPAC head."""
+
+
+class Proteus(TaskAdapters):
+    """An adapter a task, composed."""
+
+    Options: ClassVar[type[Section]] = Options
+
+    def __init__(self, backbone: Backbone, features: int, config: RunConfig, device: torch.device) -> None:
+        super().__init__(backbone, features, config, device)
+        self.bank = AdapterBank(site_shapes(self.adapter_sites(), backbone.site_shape), device)
+        self.ridge = (
+            RandomFeatureRidge(backbone.width, self.options.random_features, config.seed, device)
+            if self.options.head == "ranpac"
+            else None
+        )
+
+    def grow(self, task: int, generator: torch.Generator) -> None:
+        self.bank.add(self.rank(task), generator, reuse=self.options.compose)
+
+    def updates(self, task: int) -> Updates:
+        newest = self.bank.adapters[task]
+        own = torch.ones(newest.rank, device=self.device)
+        earlier = torch.zeros(self.bank.units(task), device=self.device)
+
+        def coefficients(site: Site) -> Tensor:
+            reuse = newest.reuse[site.name] if site.name in newest.reuse else earlier
+            return self.config.adapters.alpha * torch.cat([reuse, own])
+
+        return self.bank.compose(task + 1, coefficients)
+
+    def penalties(self, step: Step) -> dict[str, Tensor]:
+        if step.task == 0:
+            return {}
+        reuse = list(self.bank.adapters[step.task].reuse.values())
+        parts = {"orthogonality": self.options.orthogonality * self.bank.overlap(step.task)}
+        if reuse:
+            size = torch.stack([s.abs().sum() + s.square().sum() for s in reuse]).sum()
+            parts["transfer"] = self.options.transfer * size
+        return parts
+
+    def end_task(self, task: int, inputs: Inputs) -> None:
+        super().end_task(task, inputs)
+        if self.ridge:
+            self.ridge.fit(inputs.embedding(task), inputs.labels, self.classes[task][-1] + 1)
+
+    def head_scores(self, embedding: Tensor, task: int) -> Tensor:
+        if not self.ridge:
+            return super().head_scores(embedding, task)
+        return self.ridge(embedding)[:, list(self.classes[task])]
+
+    def gates(self, task: int) -> dict[str, Any]:
+        newest = self.bank.adapters[task]
+        ranks = [adapter.rank for adapter in self.bank.adapters[:task]]
+        described = super().gates(task)
+        for name, coefficients in newest.reuse.items():
+            described["sites"][name]["reuse"] = [part.tolist() for part in coefficients.detach().split(ranks)]
+        described["overlap"] = [self.bank.cosine_overlap(task, other) for other in range(task)]
+        return described
+
+    def adapter_state(self, task: int) -> dict[str, Tensor]:
+        return {key: value.detach().cpu().clone() for key, value in self.bank.adapters[task].state_dict().items()}
+
+    def load_adapter(self, task: int, tensors: Mapping[str, Tensor]) -> None:
+        self.bank.load_adapter(tensors)
+
+    def shared_state(self) -> dict[str, Tensor]:
+        return {**super().shared_state(), **(self.ridge.state() if self.ridge else {})}
+
+    def load_shared(self, state: Mapping[str, Tensor]) -> None:
+        super().load_shared(state)
+        if self.ridge:
+            self.ridge.load(state)
+
+
+METHOD = Proteus

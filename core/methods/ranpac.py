@@ -1,0 +1,60 @@
+"""Ridge regression on random ReLU features of the frozen backbone: the strongest plain baseline.
+
+Published: RanPAC (arXiv 2307.02251) without its first-session adaptation. Our decisions: the features that
+`retrieval.features` names, and 4,096 random features, which fit a laptop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from core.config import Section
+from core.methods.base import TaskState
+from core.methods.frozen_classifier import FrozenClassifier
+from core.methods.inputs import Inputs
+from core.methods.ridge import RandomFeatureRidge
+
+
+class Options(Section):
+    """[method] of the configuration."""
+
+    random_features: int = Field(4096, ge=1)
+
+
+class RanPac(FrozenClassifier):
+    """scores = ReLU(xᵀR)ᵀ (G + λI)⁻¹ C."""
+
+    Options: ClassVar[type[Section]] = Options
+
+    def begin_task(self, task: int, classes: tuple[int, ...], generator: torch.Generator) -> None:
+        super().begin_task(task, classes, generator)
+        if task == 0:
+            self.ridge = RandomFeatureRidge(
+                self.features, self.options.random_features, self.config.seed, self.device
+            )
+
+    def end_task(self, task: int, inputs: Inputs) -> None:
+        self.ridge.fit(inputs.frozen, inputs.labels, self.classes[task][-1] + 1)
+
+    def class_scores(self, frozen: Tensor) -> Tensor:
+        return self.ridge(frozen)
+
+    def task_state(self, task: int) -> TaskState:
+        return TaskState()
+
+    def load_task(self, task: int, classes: tuple[int, ...], state: TaskState) -> None:
+        self.begin_task(task, classes, torch.Generator())
+
+    def shared_state(self) -> dict[str, Tensor]:
+        return self.ridge.state()
+
+    def load_shared(self, state: Mapping[str, Tensor]) -> None:
+        self.ridge.load(state)
+
+
+METHOD = RanPac

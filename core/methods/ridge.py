@@ -1,0 +1,80 @@
+"""Ridge regression on random ReLU features, its Gram matrix accumulated over tasks: RanPAC's classifier.
+
+Published: RanPAC (McDonnell et al. 2023, arXiv 2307.02251): h = ReLU(xᵀR) with a fixed Gaussian R, G = Σ hhᵀ,
+C = Σ h yᵀ, scores hᵀ(G + λI)⁻¹C, λ chosen among powers of ten on a fifth of the present task's training images. Our
+decision: λ counts in units of G's mean diagonal, so that its range does not depend on the features' scale.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from core.errors import UserError
+
+_RIDGES = tuple(10.0**power for power in range(-5, 2))
+
+
+class RandomFeatureRidge:
+    """Class scores (n, classes) of features x (n, width)."""
+
+    def __init__(self, width: int, random_features: int, seed: int, device: torch.device) -> None:
+        generator = torch.Generator().manual_seed(seed)
+        # 1/√width keeps h of the scale of x.
+        self.projection = (torch.randn(width, random_features, generator=generator) * width**-0.5).to(device)
+        self.gram = torch.zeros(random_features, random_features, device=device)
+        self.cross = torch.zeros(random_features, 0, device=device)
+        self.ridge = 1.0
+        self.solution = self.cross
+
+    def fit(self, x: Tensor, labels: Tensor, classes: int) -> None:
+        """Take in a task: x (n, width) with labels in 0 … classes − 1, earlier tasks' classes included."""
+        hidden = self._hidden(x)
+        targets = torch.zeros(len(x), classes, device=x.device)
+        targets[torch.arange(len(x)), labels] = 1
+        grown = torch.zeros(len(self.cross), classes - self.cross.shape[1], device=x.device)
+        self.cross = torch.cat([self.cross, grown], dim=1)
+        self.ridge = self._choose_ridge(hidden, targets)
+        self.gram += hidden.T @ hidden
+        self.cross += hidden.T @ targets
+        self.solution = _solve(self.gram, self.cross, self.ridge)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return self._hidden(x) @ self.solution
+
+    def _hidden(self, x: Tensor) -> Tensor:
+        return torch.relu(x @ self.projection)
+
+    def _choose_ridge(self, hidden: Tensor, targets: Tensor) -> float:
+        held_out = torch.arange(len(hidden), device=hidden.device) % 5 == 4
+        fit, check = hidden[~held_out], hidden[held_out]
+        if not len(check):
+            return self.ridge
+        gram, cross = self.gram + fit.T @ fit, self.cross + fit.T @ targets[~held_out]
+        errors = [(check @ _solve(gram, cross, ridge) - targets[held_out]).square().mean() for ridge in _RIDGES]
+        return _RIDGES[int(torch.stack(errors).argmin())]
+
+    def state(self) -> dict[str, Tensor]:
+        """For the shared file of the run folder; the projection comes back from the seed."""
+        return {
+            "ridge.gram": self.gram.cpu(),
+            "ridge.cross": self.cross.cpu(),
+            "ridge.weight": torch.tensor([self.ridge], dtype=torch.float64),
+        }
+
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        """Take back what `state` returned."""
+        device = self.gram.device
+        if state["ridge.gram"].shape != self.gram.shape:
+            raise UserError("The run's random features are of another size than its configuration says: it is damaged.")
+        self.gram, self.cross = state["ridge.gram"].to(device), state["ridge.cross"].to(device)
+        self.ridge = float(state["ridge.weight"][0])
+        self.solution = _solve(self.gram, self.cross, self.ridge)
+
+
+def _solve(gram: Tensor, cross: Tensor, ridge: float) -> Tensor:
+    loaded = gram.clone()
+    loaded.diagonal().add_(ridge * float(gram.diagonal().mean().clamp_min(1e-12)))
+    return torch.cholesky_solve(cross, torch.linalg.cholesky(loaded))

@@ -1,0 +1,100 @@
+"""Shared by the methods that keep one model for all tasks: adapters on the backbone, and one growing linear head."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from core.adapters.bank import AdapterBank, site_shapes
+from core.adapters.describe import describe
+from core.adapters.updates import Updates
+from core.backbones.vit import Backbone
+from core.config import RunConfig
+from core.methods.base import Method, Step, TaskState, best_class, best_per_task
+from core.methods.heads import TaskHeads
+from core.methods.inputs import Inputs
+
+
+class SharedModel(Method):
+    """Class scores are the logits of all heads over the one model's embedding."""
+
+    scores_all_seen: ClassVar[bool] = True
+    """Cross-entropy over every class seen so far; otherwise over the present task's alone."""
+
+    def __init__(self, backbone: Backbone, features: int, config: RunConfig, device: torch.device) -> None:
+        super().__init__(backbone, features, config, device)
+        self.bank = AdapterBank(site_shapes(self.adapter_sites(), backbone.site_shape), device)
+        self.heads = TaskHeads(backbone.width, device)
+
+    def begin_task(self, task: int, classes: tuple[int, ...], generator: torch.Generator) -> None:
+        self.classes.append(classes)
+        self.grow(task, generator)
+        self.heads.add(len(classes))
+
+    @abstractmethod
+    def grow(self, task: int, generator: torch.Generator) -> None:
+        """Add the adapters of a task."""
+
+    @abstractmethod
+    def present_updates(self) -> Updates:
+        """What the model's adapters add now."""
+
+    def updates(self, task: int) -> Updates:
+        return self.present_updates()
+
+    def loss(self, tokens: Tensor, labels: Tensor, step: Step) -> tuple[Tensor, dict[str, Tensor]]:
+        embedding = self.embed(tokens, step.task)
+        if self.scores_all_seen:
+            parts = {"cross_entropy": F.cross_entropy(self.heads.joined(embedding).float(), labels)}
+        else:
+            logits = self.heads(embedding, step.task).float()
+            parts = {"cross_entropy": F.cross_entropy(logits, labels - self.classes[step.task][0])}
+        parts |= self.penalties(step)
+        return torch.stack(list(parts.values())).sum(), parts
+
+    def penalties(self, step: Step) -> dict[str, Tensor]:
+        """Scalar terms added to the cross-entropy, by name."""
+        return {}
+
+    def end_task(self, task: int, inputs: Inputs) -> None:
+        """Nothing is fitted after training."""
+
+    def class_scores(self, inputs: Inputs) -> Tensor:
+        """(n, classes seen)."""
+        return self.heads.joined(inputs.embedding(self.tasks - 1))
+
+    def task_scores(self, inputs: Inputs) -> Tensor:
+        return best_per_task(self.class_scores(inputs), self.classes)
+
+    def classify(self, inputs: Inputs, tasks: Tensor) -> Tensor:
+        return best_class(self.class_scores(inputs), self.classes, tasks)
+
+    def gates(self) -> dict[str, Any]:
+        """For gates.json."""
+        return describe(self.present_updates())
+
+    def task_state(self, task: int) -> TaskState:
+        # One model: the newest task's folder holds all of it, and the earlier folders what it was then.
+        adapter = {key: value.detach().cpu().clone() for key, value in self.state_dict().items()}
+        head = {key: adapter.pop(key) for key in list(adapter) if key.startswith("heads.")}
+        return TaskState(adapter=adapter, head=head, gates=self.gates())
+
+    def load_task(self, task: int, classes: tuple[int, ...], state: TaskState) -> None:
+        self.begin_task(task, classes, torch.Generator())
+        self.load_state_dict({**state.adapter, **state.head})
+
+
+class OneAdapter(SharedModel):
+    """A single adapter, moved by every task."""
+
+    def grow(self, task: int, generator: torch.Generator) -> None:
+        if task == 0:
+            self.bank.add(self.rank(0), generator)
+
+    def present_updates(self) -> Updates:
+        scale = torch.full((self.bank.units(),), self.config.adapters.alpha, device=self.device)
+        return self.bank.compose(len(self.bank), lambda site: scale)

@@ -1,0 +1,179 @@
+"""Shared by the methods that keep an adapter and a head a task, and must find the task of a test image.
+
+The past is frozen: a later task adds, and never moves what an earlier task's adapter computes.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from core.adapters.describe import describe
+from core.backbones.vit import Backbone
+from core.config import RunConfig
+from core.methods.base import PAST_IS_FROZEN, Method, Step, TaskState
+from core.methods.heads import TaskHeads
+from core.methods.inputs import Inputs
+from core.retrieval.likelihood import LikelihoodRetriever
+from core.retrieval.whitened import Clustering, WhitenedRetriever
+
+_CLUSTERING: dict[str, Clustering] = {"whitened": "dpgmm", "oracle": "dpgmm", "means": "means", "kmeans": "kmeans"}
+"""Retrieval modes that score tasks in the whitened frozen space, and how each clusters a task."""
+
+
+class TaskAdapters(Method):
+    """Retrieve the task, then classify inside it.
+
+    Retrieval: `whitened`, `means` and `kmeans` compare tasks in the whitened frozen space; `likelihood` is the literal
+    recipe; `energy` is the logsumexp of each task's logits; `oracle` is told the answer.
+    Inside a task the class score is the head's log-softmax, and in the whitened modes the class's own components add to
+    it: the frozen space and the adapter know different things (our decision, measured).
+    """
+
+    promises: ClassVar[frozenset[str]] = frozenset({PAST_IS_FROZEN})
+
+    def __init__(self, backbone: Backbone, features: int, config: RunConfig, device: torch.device) -> None:
+        super().__init__(backbone, features, config, device)
+        self.heads = TaskHeads(backbone.width, device)
+        mode = config.retrieval.mode
+        self.frozen_space = (
+            WhitenedRetriever(_CLUSTERING[mode], features, config, device) if mode in _CLUSTERING else None
+        )
+        self.own_spaces = LikelihoodRetriever(config, device) if mode == "likelihood" else None
+
+    def begin_task(self, task: int, classes: tuple[int, ...], generator: torch.Generator) -> None:
+        self.classes.append(classes)
+        self.heads.requires_grad_(False)
+        self.heads.add(len(classes))
+        self.grow(task, generator)
+
+    @abstractmethod
+    def grow(self, task: int, generator: torch.Generator) -> None:
+        """Add the task's adapter; everything before it is frozen from here on."""
+
+    @abstractmethod
+    def adapter_state(self, task: int) -> dict[str, Tensor]:
+        """The task's own tensors, heads aside."""
+
+    @abstractmethod
+    def load_adapter(self, task: int, tensors: Mapping[str, Tensor]) -> None:
+        """Take back what `adapter_state` returned; `grow` has not been called for the task."""
+
+    def loss(self, tokens: Tensor, labels: Tensor, step: Step) -> tuple[Tensor, dict[str, Tensor]]:
+        logits = self.heads(self.embed(tokens, step.task), step.task).float()
+        parts = {"cross_entropy": F.cross_entropy(logits, labels - self.classes[step.task][0])}
+        parts |= self.penalties(step)
+        return torch.stack(list(parts.values())).sum(), parts
+
+    def penalties(self, step: Step) -> dict[str, Tensor]:
+        """Scalar terms added to the cross-entropy, by name."""
+        return {}
+
+    def end_task(self, task: int, inputs: Inputs) -> None:
+        if self.frozen_space:
+            self.frozen_space.fit(task, inputs.frozen, inputs.labels)
+        if self.own_spaces:
+            self.own_spaces.fit(task, inputs.embedding(task))
+
+    def log_softmax(self, inputs: Inputs, task: int, rows: Tensor | None = None) -> Tensor:
+        """(rows, classes of task): log p(class | image, task) by the task's adapter and head."""
+        return self.head_scores(inputs.embedding(task, rows), task).log_softmax(1)
+
+    def head_scores(self, embedding: Tensor, task: int) -> Tensor:
+        """Logits (n, classes of task) of embeddings with the task's adapter."""
+        return self.heads(embedding, task)
+
+    def task_scores(self, inputs: Inputs) -> Tensor:
+        mode = self.config.retrieval.mode
+        if self.own_spaces:
+            return self.own_spaces.scores(inputs)
+        if mode == "energy":
+            energies = [self.head_scores(inputs.embedding(task), task).logsumexp(1) for task in range(self.tasks)]
+            return torch.stack(energies, dim=1)
+        if mode == "oracle":
+            return F.one_hot(inputs.tasks.clamp_max(self.tasks - 1), self.tasks).float().to(self.device)
+        assert self.frozen_space
+        scores = self.frozen_space.scores(inputs.frozen)
+        return self._rescored(inputs, scores) if self.config.retrieval.shortlist > 1 else scores
+
+    def _rescored(self, inputs: Inputs, scores: Tensor) -> Tensor:
+        """Shortlisted tasks are compared again by their best class, the adapter's evidence included.
+
+        The rest keep their order and their distance below the last of the shortlist.
+        """
+        assert self.frozen_space
+        k = min(self.config.retrieval.shortlist, self.tasks)
+        best, shortlist = scores.topk(k, dim=1)
+        fused = torch.empty_like(best)
+        class_scores = self.frozen_space.class_scores(inputs.frozen)
+        for task in shortlist.unique().tolist():
+            rows, place = torch.where(shortlist == task)
+            evidence = self._inside(inputs, task, rows, class_scores)
+            fused[rows, place] = evidence.amax(1)
+        rescored = scores - best[:, -1:] + fused.amin(1, keepdim=True)
+        return rescored.scatter(1, shortlist, fused)
+
+    def _inside(self, inputs: Inputs, task: int, rows: Tensor, class_scores: Tensor | None) -> Tensor:
+        """(rows, classes of task): the head's log-softmax, plus the frozen space's class scores where there are any."""
+        evidence = self.log_softmax(inputs, task, rows)
+        if class_scores is None:
+            return evidence
+        members = list(self.classes[task])
+        return class_scores[rows][:, members] + self.config.retrieval.head_weight * evidence
+
+    def classify(self, inputs: Inputs, tasks: Tensor) -> Tensor:
+        predicted = torch.empty(len(inputs), dtype=torch.long, device=self.device)
+        class_scores = self.frozen_space.class_scores(inputs.frozen) if self.frozen_space else None
+        tasks = tasks.to(self.device)
+        for task in tasks.unique().tolist():
+            rows = torch.where(tasks == task)[0]
+            best = self._inside(inputs, task, rows, class_scores).argmax(1)
+            predicted[rows] = best + self.classes[task][0]
+        return predicted
+
+    def passes(self) -> tuple[bool, int]:
+        mode = self.config.retrieval.mode
+        if mode in ("likelihood", "energy"):
+            return False, self.tasks
+        return True, 1 if mode == "oracle" else min(self.config.retrieval.shortlist, self.tasks)
+
+    def nearest_component(self, inputs: Inputs, tasks: Tensor) -> Tensor:
+        if self.frozen_space:
+            return self.frozen_space.nearest_component(inputs.frozen, tasks)
+        if self.own_spaces:
+            return self.own_spaces.nearest_component(inputs, tasks)
+        return super().nearest_component(inputs, tasks)
+
+    def whitened(self, inputs: Inputs) -> Tensor | None:
+        return self.frozen_space.whitening(inputs.frozen) if self.frozen_space else None
+
+    def gates(self, task: int) -> dict[str, Any]:
+        """For gates.json."""
+        return describe(self.updates(task))
+
+    def task_state(self, task: int) -> TaskState:
+        head = {key: value.detach().cpu().clone() for key, value in self.heads.heads[task].state_dict().items()}
+        retriever = self.frozen_space or self.own_spaces
+        mixture = retriever.task_arrays(task) if retriever else {}
+        return TaskState(self.adapter_state(task), head, mixture, self.gates(task))
+
+    def load_task(self, task: int, classes: tuple[int, ...], state: TaskState) -> None:
+        self.classes.append(classes)
+        self.heads.requires_grad_(False)
+        self.heads.add(len(classes)).load_state_dict(state.head)
+        self.load_adapter(task, state.adapter)
+        retriever = self.frozen_space or self.own_spaces
+        if retriever:
+            retriever.load_task(state.mixture)
+
+    def shared_state(self) -> dict[str, Tensor]:
+        return self.frozen_space.shared_state() if self.frozen_space else {}
+
+    def load_shared(self, state: Mapping[str, Tensor]) -> None:
+        if self.frozen_space:
+            self.frozen_space.load_shared(state)

@@ -1,0 +1,1 @@
+"""Picking the task of a test image, one image at a time and without trained parameters."""

@@ -1,0 +1,147 @@
+"""Retrieval in the frozen space whitened by the pooled within-class covariance: our default.
+
+Measured, the likelihoods of the literal recipe (one mixture in each adapter's own space) are not on one scale and pick
+the wrong task twice in three. Here every task's components live in one space, where within-class scatter is the unit
+sphere, so their densities can be compared. Components are kept as (mean, count) in the raw space and whitened again
+whenever a task makes the pooled covariance better known; no image is kept.
+
+How a task is clustered:
+    dpgmm    a Dirichlet-process mixture seeded by class: each class is split as far as the process finds modes in it
+    kmeans   `components` clusters a task, blind to classes
+    means    one component a class: linear discriminant analysis
+Then  log p(x | task) = logsumexp_k [ log π_k − ½‖z − m_k‖² ],  z and m_k whitened, and tasks are equally likely.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from core.config import RunConfig
+from core.retrieval.clustering import dirichlet_process_assignments, kmeans_assignments
+from core.retrieval.whitening import PooledCovariance, Whitening
+
+Clustering = Literal["dpgmm", "kmeans", "means"]
+
+
+class WhitenedRetriever:
+    """Scores tasks, and classes, of frozen features (n, features). Class numbers follow the order of the tasks."""
+
+    def __init__(self, clustering: Clustering, features: int, config: RunConfig, device: torch.device) -> None:
+        self.clustering, self.settings, self.seed, self.device = clustering, config.retrieval, config.seed, device
+        self.pooled = PooledCovariance(features, device)
+        self.means: list[Tensor] = []
+        """Per task: component means (components, features), raw."""
+        self.counts: list[Tensor] = []
+        """Per task: images behind each component (components,)."""
+        self.members: list[Tensor] = []
+        """Per task: the class of each component (components,); −1 where clustering is blind to classes."""
+        self.class_means: list[Tensor] = []
+        """Per task: (classes, features), raw."""
+        self.whitening: Whitening
+        """Of all classes seen so far."""
+
+    @property
+    def tasks(self) -> int:
+        return len(self.means)
+
+    def fit(self, task: int, frozen: Tensor, labels: Tensor) -> None:
+        """Take in a task: its classes' means, its share of the covariance, its components."""
+        seen = self.pooled.add(frozen, labels)
+        self.class_means.append(torch.stack([mean for mean, _ in seen.values()]))
+        self._refresh()
+        groups = self._assignments(frozen, labels)
+        means, counts, members = [], [], []
+        for group in groups.unique().tolist():
+            chosen = groups == group
+            means.append(frozen[chosen].mean(0))
+            counts.append(int(chosen.sum()))
+            members.append(int(labels[chosen][0]) if self.clustering != "kmeans" else -1)
+        self.means.append(torch.stack(means))
+        self.counts.append(torch.tensor(counts, device=self.device))
+        self.members.append(torch.tensor(members, device=self.device))
+
+    def _assignments(self, frozen: Tensor, labels: Tensor) -> Tensor:
+        """(n,) component number of each training image."""
+        if self.clustering == "means":
+            return labels
+        white = self.whitening(frozen).cpu().numpy()
+        if self.clustering == "kmeans":
+            groups = kmeans_assignments(white, self.settings.components, self.seed)
+        else:
+            groups = dirichlet_process_assignments(
+                white,
+                labels.cpu().numpy(),
+                components=self.settings.class_components,
+                concentration=self.settings.concentration,
+                seed=self.seed,
+            )
+        return torch.from_numpy(groups).to(self.device)
+
+    def _refresh(self) -> None:
+        self.whitening = self.pooled.whitening(torch.cat(self.class_means), self.settings.shrinkage)
+
+    def component_scores(self, frozen: Tensor, task: int) -> Tensor:
+        """(n, components of task): log π_k − ½‖z − m_k‖², in nats."""
+        return self._component_scores(self.whitening(frozen), task)
+
+    def _component_scores(self, white: Tensor, task: int) -> Tensor:
+        distance = torch.cdist(white, self.whitening(self.means[task])).square()
+        weights = self.counts[task] / self.counts[task].sum()
+        return weights.log() - distance / 2
+
+    def scores(self, frozen: Tensor) -> Tensor:
+        """(n, tasks): log p(x | task) up to a constant an image, in nats."""
+        white = self.whitening(frozen)
+        return torch.stack([self._component_scores(white, t).logsumexp(1) for t in range(self.tasks)], dim=1)
+
+    def class_scores(self, frozen: Tensor) -> Tensor:
+        """(n, classes seen): each class's own components; where clustering is blind, its mean."""
+        white = self.whitening(frozen)
+        if self.clustering == "kmeans":
+            return -torch.cdist(white, self.whitening(torch.cat(self.class_means))).square() / 2
+        columns = []
+        for task in range(self.tasks):
+            scores = self._component_scores(white, task)
+            owned = self.members[task]
+            columns += [scores[:, owned == label].logsumexp(1) for label in owned.unique().tolist()]
+        return torch.stack(columns, dim=1)
+
+    def nearest_component(self, frozen: Tensor, tasks: Tensor) -> Tensor:
+        """(n,): the likeliest component of the task named for each image."""
+        nearest = torch.full((len(frozen),), -1, device=self.device)
+        for task in tasks.unique().tolist():
+            rows = tasks.to(self.device) == task
+            nearest[rows] = self.component_scores(frozen[rows], task).argmax(1)
+        return nearest
+
+    def task_arrays(self, task: int) -> dict[str, np.ndarray]:
+        """For mixture.npz: what a task leaves."""
+        arrays = {
+            "means": self.means[task],
+            "counts": self.counts[task],
+            "classes": self.members[task],
+            "class_means": self.class_means[task],
+        }
+        return {name: value.cpu().numpy() for name, value in arrays.items()}
+
+    def load_task(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Take back what `task_arrays` returned; `load_shared` must follow before anything is scored."""
+        for name, kept in (
+            ("means", self.means),
+            ("counts", self.counts),
+            ("classes", self.members),
+            ("class_means", self.class_means),
+        ):
+            kept.append(torch.from_numpy(arrays[name]).to(self.device))
+
+    def shared_state(self) -> dict[str, Tensor]:
+        return self.pooled.state()
+
+    def load_shared(self, state: Mapping[str, Tensor]) -> None:
+        self.pooled.load(state)
+        self._refresh()

@@ -1,0 +1,92 @@
+"""The pooled within-class covariance as a running sum, and the space in which it is the identity.
+
+Classes share one covariance (the assumption of linear discriminant analysis), estimated from every class seen so far.
+Only sums are kept, so no old image is needed, and anything kept as a mean in the raw space can be whitened again
+whenever the sums have grown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Whitening:
+    """x ↦ (x − centre) @ projection: unit within-class covariance, on the directions in which class means differ.
+
+    `projection` is (features, dimensions) with at most classes − 1 dimensions. Squared distances there differ from
+    Mahalanobis distances in the raw space by a constant an image, so rankings are those of the full space.
+    """
+
+    centre: Tensor
+    projection: Tensor
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return (x - self.centre) @ self.projection
+
+
+class PooledCovariance:
+    """Running sums over classes: counts, means, the pooled scatter, and its fourth moment (for the shrinkage)."""
+
+    def __init__(self, features: int, device: torch.device) -> None:
+        self.scatter = torch.zeros(features, features, device=device)
+        self.images = 0
+        self.fourth = 0.0
+
+    def add(self, x: Tensor, labels: Tensor) -> dict[int, tuple[Tensor, int]]:
+        """Take in the classes of x (n, features); returns class → (mean, count). A class comes once, whole."""
+        means: dict[int, tuple[Tensor, int]] = {}
+        for label in labels.unique().tolist():
+            members = x[labels == label]
+            mean = members.mean(0)
+            centred = members - mean
+            self.scatter += centred.T @ centred
+            self.fourth += float(centred.square().sum(1).square().sum())
+            self.images += len(members)
+            means[int(label)] = (mean, len(members))
+        return means
+
+    def shrinkage(self) -> float:
+        """Ledoit and Wolf's (2004) share of the scaled identity, from the running sums alone."""
+        n = max(self.images, 1)
+        covariance = self.scatter / n
+        features = covariance.shape[0]
+        norm, trace = float(covariance.square().sum()), float(covariance.trace())
+        spread = (self.fourth / n - norm) / n
+        distance = norm - trace**2 / features
+        return float(min(max(spread, 0.0) / distance, 1.0)) if distance > 0 else 1.0
+
+    def covariance(self, shrinkage: float | None = None) -> Tensor:
+        """(features, features): within-class covariance, shrunk towards the scaled identity (None: by Ledoit–Wolf)."""
+        share = self.shrinkage() if shrinkage is None else shrinkage
+        covariance = self.scatter / max(self.images, 1)
+        scale = covariance.diagonal().mean().clamp_min(1e-8)
+        covariance = covariance * (1 - share)
+        # A floor of 10⁻⁴ keeps the Cholesky factor defined when every class has a single image.
+        covariance.diagonal().add_(scale * max(share, 1e-4))
+        return covariance
+
+    def whitening(self, means: Tensor, shrinkage: float | None = None) -> Whitening:
+        """The whitening for class means (classes, features)."""
+        factor = torch.linalg.cholesky(self.covariance(shrinkage))
+        centre = means.mean(0)
+        white_means = torch.linalg.solve_triangular(factor, (means - centre).T, upper=False)
+        directions, size, _ = torch.linalg.svd(white_means, full_matrices=False)
+        kept = directions[:, size > 1e-5 * size.max().clamp_min(1e-12)][:, : max(1, len(means) - 1)]
+        projection = torch.linalg.solve_triangular(factor.T, kept, upper=True)
+        return Whitening(centre, projection)
+
+    def state(self) -> dict[str, Tensor]:
+        """For the shared file of the run folder."""
+        sums = torch.tensor([float(self.images), self.fourth], dtype=torch.float64)
+        return {"covariance.scatter": self.scatter.cpu(), "covariance.sums": sums}
+
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        """Take over what `state` returned."""
+        self.scatter = state["covariance.scatter"].to(self.scatter.device)
+        self.images = int(state["covariance.sums"][0])
+        self.fourth = float(state["covariance.sums"][1])

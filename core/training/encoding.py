@@ -1,0 +1,120 @@
+"""One frozen pass over a set of images: frozen features of all of them, and the tokens that adapters start from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from core.backbones.features import FrozenFeatures
+from core.backbones.vit import Backbone
+from core.data.images import ImageSet
+from core.training.device import Precision, autocast
+from core.training.token_store import TokenStore, place_for
+
+ENCODE_BATCH = 64
+"""Images a frozen pass. Fixed, and counted from the start of a set: a resumed run sees the very same batches."""
+
+Advance = Callable[[int], None]
+"""Called with the number of images just done."""
+
+
+class EncodedImages:
+    """n images after the frozen pass: `frozen` (n, features) and `embedding` (n, width) float32 on the device."""
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        images: ImageSet,
+        frozen: Tensor,
+        embedding: Tensor,
+        store: TokenStore | None,
+    ) -> None:
+        self.images, self.frozen, self.embedding = images, frozen, embedding
+        self.labels = torch.from_numpy(images.labels).to(frozen.device)
+        self._encoder, self._store = encoder, store
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def tokens(self, rows: Tensor) -> Tensor:
+        """(len(rows), tokens, width) entering the first adapted block, on the device; from the cache where there is one.
+
+        `rows` is on the CPU.
+        """
+        if self._store is None:
+            return self._encoder.prefix(self.images, rows)
+        return self._store.read(rows).to(self.frozen.device)
+
+    def subset(self, rows: Tensor) -> EncodedImages:
+        """Those images alone, their tokens copied, so that the rest can be let go. `rows` is on the CPU."""
+        store = None
+        if self._store is not None:
+            values = self._store.read(rows)
+            store = TokenStore("memory", tuple(values.shape), values.dtype)  # type: ignore[arg-type]
+            store.write(0, values)
+        here = rows.to(self.frozen.device)
+        images = self.images.subset(rows.numpy())
+        return EncodedImages(self._encoder, images, self.frozen[here], self.embedding[here], store)
+
+
+class Encoder:
+    """Runs the frozen backbone for a method whose adapters start at `first_block`."""
+
+    def __init__(
+        self, backbone: Backbone, features: FrozenFeatures, first_block: int, precision: Precision, cache: str
+    ) -> None:
+        self.backbone, self.features, self.first_block = backbone, features, first_block
+        self.precision: Precision = precision
+        self.cache = cache
+        self.device = next(backbone.parameters()).device
+        self.tokens_per_image = backbone.tokens()
+
+    def encode(self, images: ImageSet, advance: Advance) -> EncodedImages:
+        """The frozen pass over `images`, in batches of ENCODE_BATCH."""
+        store = self._store(len(images))
+        frozen, embeddings = [], []
+        for start in range(0, len(images), ENCODE_BATCH):
+            rows = torch.arange(start, min(start + ENCODE_BATCH, len(images)))
+            entering, features, embedding = self._pass(images, rows)
+            if store:
+                store.write(start, entering)
+            frozen.append(features)
+            embeddings.append(embedding)
+            advance(len(rows))
+        return EncodedImages(self, images, torch.cat(frozen), torch.cat(embeddings), store)
+
+    @torch.no_grad()
+    def _pass(self, images: ImageSet, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Tokens entering `first_block`, frozen features and final embedding of some images."""
+        with autocast(self.device, self.precision):
+            tokens = self._stem(images, rows)
+            entering = tokens
+            states = {0: tokens} if 0 in self.features.states else {}
+            for state, tokens in enumerate(self.backbone.steps(tokens, 0, self.backbone.depth), start=1):
+                if state == self.first_block:
+                    entering = tokens
+                if state in self.features.states:
+                    states[state] = tokens
+            embedding = self.backbone.readout(tokens)
+            return entering, self.features(states, embedding).float(), embedding.float()
+
+    @torch.no_grad()
+    def prefix(self, images: ImageSet, rows: Tensor) -> Tensor:
+        """Tokens entering `first_block`, computed afresh."""
+        with autocast(self.device, self.precision):
+            return self.backbone.run(self._stem(images, rows), 0, self.first_block)
+
+    def _stem(self, images: ImageSet, rows: Tensor) -> Tensor:
+        preprocessing = self.backbone.preprocessing
+        pixels = torch.from_numpy(images.pixels(preprocessing.pixels, rows.numpy())).to(self.device)
+        return self.backbone.stem(preprocessing.normalise(pixels))
+
+    def _store(self, images: int) -> TokenStore | None:
+        if self.first_block == self.backbone.depth:
+            return None
+        dtype = torch.bfloat16 if self.precision == "bfloat16" else torch.float32
+        shape = (images, self.tokens_per_image, self.backbone.width)
+        place = place_for(self.cache, dtype.itemsize * shape[0] * shape[1] * shape[2])
+        return None if place == "off" else TokenStore(place, shape, dtype)

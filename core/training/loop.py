@@ -1,0 +1,63 @@
+"""The one training loop: AdamW, cosine schedule, gradient clipping, mixed precision, deterministic by its generator."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from core.config import TrainingConfig
+from core.methods.base import Method, Step
+from core.training.device import Precision, autocast
+from core.training.encoding import EncodedImages
+
+OnStep = Callable[[Step, dict[str, Tensor]], None]
+"""Called after each step with the loss and its parts, as tensors that nobody has waited for."""
+
+
+def steps_for(images: int, settings: TrainingConfig) -> int:
+    """Optimiser steps that `images` training images take."""
+    return settings.epochs * math.ceil(images / settings.batch_size)
+
+
+def train_task(
+    method: Method,
+    task: int,
+    data: EncodedImages,
+    settings: TrainingConfig,
+    precision: Precision,
+    generator: torch.Generator,
+    on_step: OnStep,
+) -> None:
+    """Minimise `method.loss` over the images of `data`. Does nothing for methods with nothing to train."""
+    parameters = method.trainable()
+    steps = steps_for(len(data), settings)
+    if not parameters or not steps:
+        return
+    device = data.frozen.device
+    optimiser = torch.optim.AdamW(parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate(step, steps, settings.warmup_steps))
+    method.train()
+    step = 0
+    for _ in range(settings.epochs):
+        for rows in torch.randperm(len(data), generator=generator).split(settings.batch_size):
+            now = Step(task, step, steps)
+            with autocast(device, precision):
+                loss, parts = method.loss(data.tokens(rows), data.labels[rows.to(device)], now)
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(parameters, settings.clip_norm)
+            optimiser.step()
+            schedule.step()
+            step += 1
+            on_step(now, {"loss": loss.detach(), **{name: part.detach() for name, part in parts.items()}})
+    method.eval()
+
+
+def _rate(step: int, steps: int, warmup: int) -> float:
+    """Share of the learning rate at a step: linear warm-up, then half a cosine down to zero."""
+    if step < warmup:
+        return (step + 1) / warmup
+    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))

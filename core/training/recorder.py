@@ -1,0 +1,188 @@
+"""What a run keeps for looking at: which images, their thumbnails, their embeddings in every space, their map.
+
+All test images are kept, and the first few training images of each class. Images are numbered task by task, a task's
+test images before its training images, so that what has been seen after task t is a prefix.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from core.data.streams import Stream, Task
+from core.evaluation.evaluator import Evaluator
+from core.methods.base import PAST_IS_FROZEN, Method
+from core.projection import projection_table
+from core.runs.schema import IMAGE_COLUMNS
+from core.runs.sprites import write_sprites
+from core.training.encoding import EncodedImages
+
+
+@dataclass(frozen=True)
+class Kept:
+    """One task's share of images.parquet: its test images, then `train_rows` of its training images."""
+
+    task: int
+    first: int
+    tests: int
+    train_rows: np.ndarray
+
+    @property
+    def images(self) -> int:
+        return self.tests + len(self.train_rows)
+
+
+def plan(stream: Stream, train_per_class: int) -> list[Kept]:
+    """Which images are kept, task by task."""
+    kept: list[Kept] = []
+    first = 0
+    for task in stream.tasks:
+        rows = np.concatenate(
+            [np.flatnonzero(task.train.labels == label)[:train_per_class] for label in task.classes]
+        ).astype(np.int64)
+        kept.append(Kept(task.index, first, len(task.test), rows))
+        first += kept[-1].images
+    return kept
+
+
+@dataclass
+class Watch:
+    """The kept images of one task, encoded: test images whole, training images as chosen."""
+
+    kept: Kept
+    test: EncodedImages
+    train: EncodedImages
+
+
+class Recorder:
+    """Collects embeddings while a run goes on and writes the tables at its end."""
+
+    def __init__(self, method: Method, evaluator: Evaluator) -> None:
+        self.method, self.evaluator = method, evaluator
+        self.watches: list[Watch] = []
+
+    @torch.no_grad()
+    def own_embeddings(self) -> dict[str, np.ndarray]:
+        """float16 (kept images, width) with each image's own task's adapters, as they are now, for a task folder.
+
+        Where the past is frozen only the newest task's images are there; for a model that moves, all seen so far.
+        """
+        frozen_past = PAST_IS_FROZEN in self.method.promises
+        chosen = self.watches[-1:] if frozen_past else self.watches
+        return {"own": np.concatenate([self._own(watch) for watch in chosen])}
+
+    def _own(self, watch: Watch) -> np.ndarray:
+        parts = []
+        for watched, data in zip(self._memos(watch), (watch.test, watch.train), strict=True):
+            inputs = self.evaluator.inputs(data, watch.kept.task, watched)
+            adapted = self.method.first_block < self.method.backbone.depth
+            values = inputs.embedding(watch.kept.task) if adapted and len(data) else data.embedding
+            parts.append(values.cpu().numpy().astype(np.float16))
+        return np.concatenate(parts)
+
+    def _memos(self, watch: Watch) -> tuple[dict, None]:
+        return self.evaluator.tests[watch.kept.task].memo, None
+
+    def images(self, stream: Stream, sprites: Path, size: int) -> pa.Table:
+        """IMAGE_COLUMNS of every kept image; writes the thumbnails."""
+        columns: dict[str, list] = {name: [] for name in ("image", "split", "task", "label", "name", "component")}
+        for watch, task in zip(self.watches, stream.tasks, strict=True):
+            for split, data in (("test", watch.test), ("train", watch.train)):
+                count = len(data)
+                first = len(columns["image"])
+                columns["image"] += range(first, first + count)
+                columns["split"] += [split] * count
+                columns["task"] += [task.index] * count
+                columns["label"] += data.labels.tolist()
+                columns["name"] += data.images.names
+                columns["component"] += self._components(data, task)
+        cells = write_sprites(sprites, self._pictures(), size)
+        columns["sheet"] = [sheet for sheet, _ in cells]
+        columns["cell"] = [cell for _, cell in cells]
+        return pa.table({name: _column(name, values) for name, values in columns.items()}, schema=IMAGE_COLUMNS)
+
+    def _components(self, data: EncodedImages, task: Task) -> list[int]:
+        if not len(data):
+            return []
+        inputs = self.evaluator.inputs(data, task.index)
+        return [int(c) for c in self.method.nearest_component(inputs, torch.full((len(data),), task.index)).tolist()]
+
+    def _pictures(self):  # type: ignore[no-untyped-def]
+        for watch in self.watches:
+            for data in (watch.test, watch.train):
+                for index in range(len(data)):
+                    yield data.images.image(index)
+
+    @torch.no_grad()
+    def spaces(self, retrieved: np.ndarray) -> dict[str, np.ndarray]:
+        """float32 (kept images, width) a space, at the end of the run.
+
+        `retrieved` is the retrieved task of every test image, in the order of the kept test images.
+        """
+        spaces: dict[str, list[np.ndarray]] = {"frozen": [], "own": [], "retrieved": [], "whitened": []}
+        at = 0
+        for watch in self.watches:
+            own = self._own(watch).astype(np.float32)
+            spaces["own"].append(own)
+            tests = retrieved[at : at + len(watch.test)]
+            at += len(watch.test)
+            spaces["retrieved"].append(self._retrieved(watch, own, tests))
+            for data in (watch.test, watch.train):
+                spaces["frozen"].append(data.embedding.cpu().numpy())
+                white = self.method.whitened(self.evaluator.inputs(data, watch.kept.task))
+                if white is not None:
+                    spaces["whitened"].append(white.cpu().numpy())
+        joined = {name: np.concatenate(parts) for name, parts in spaces.items() if parts}
+        if self.method.first_block == self.method.backbone.depth:
+            del joined["own"], joined["retrieved"]
+        elif PAST_IS_FROZEN not in self.method.promises:
+            del joined["retrieved"]
+        return joined
+
+    def _retrieved(self, watch: Watch, own: np.ndarray, tests: np.ndarray) -> np.ndarray:
+        """As `own`, but test images go through the adapters of the task that was retrieved for them."""
+        values = own.copy()
+        if PAST_IS_FROZEN not in self.method.promises or self.method.first_block == self.method.backbone.depth:
+            return values
+        inputs = self.evaluator.inputs(watch.test, watch.kept.task, self.evaluator.tests[watch.kept.task].memo)
+        for task in np.unique(tests):
+            rows = np.flatnonzero(tests == task)
+            values[rows] = inputs.embedding(int(task), torch.from_numpy(rows)).cpu().numpy()
+        return values
+
+    def frames(
+        self, spaces: dict[str, np.ndarray], snapshots: list[np.ndarray] | None
+    ) -> dict[tuple[str, int], tuple[np.ndarray, np.ndarray]]:
+        """What the map shows: (space, after_task) → image numbers and embeddings of what had been seen by then.
+
+        `snapshots` are the own embeddings after each task, for a model whose past moves.
+        """
+        frames = {}
+        for space, values in spaces.items():
+            for watch in self.watches:
+                seen = watch.kept.first + watch.kept.images
+                after = watch.kept.task
+                shown = values[:seen]
+                if space == "own" and snapshots is not None:
+                    shown = snapshots[after].astype(np.float32)
+                if len(shown) == seen:
+                    frames[space, after] = (np.arange(seen), shown)
+        return frames
+
+
+def map_table(
+    frames: dict[tuple[str, int], tuple[np.ndarray, np.ndarray]], seed: int, enabled: bool
+) -> pa.Table | None:
+    """PROJECTION_COLUMNS, or None where the map is switched off or there is nothing to show."""
+    return projection_table(frames, seed) if enabled and frames else None
+
+
+def _column(name: str, values: list) -> pa.Array:
+    kind = IMAGE_COLUMNS.field(name).type
+    if pa.types.is_dictionary(kind):
+        return pa.array(values, pa.string()).dictionary_encode().cast(kind)
+    return pa.array(values, kind)

@@ -1,0 +1,340 @@
+"""A whole run, from configuration to finished folder, and the same run taken up again where it stopped."""
+
+from __future__ import annotations
+
+import platform
+import time
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import core
+from core.backbones import load_backbone
+from core.backbones.features import FrozenFeatures
+from core.backbones.vit import Backbone
+from core.config import RunConfig, validate
+from core.data.images import ImageSet
+from core.data.streams import Stream, open_stream
+from core.errors import UserError
+from core.evaluation.cost import peak_memory_bytes
+from core.evaluation.evaluator import Evaluator
+from core.evaluation.metrics import summary
+from core.methods import method_class
+from core.methods.base import PAST_IS_FROZEN, Method, Step, TaskState
+from core.runs.schema import PREDICTION_COLUMNS, BackboneInfo, Manifest, TaskDone, TaskInfo
+from core.runs.store import Run, RunWriter, new_run_name
+from core.training.costs import answer_costs
+from core.training.device import Precision, hardware, pick_device, pick_precision
+from core.training.encoding import EncodedImages, Encoder
+from core.training.loop import steps_for, train_task
+from core.training.progress import Cancelled, Listener, Progress
+from core.training.recorder import Recorder, Watch, map_table, plan
+
+_LOSS_EVERY = 5
+"""Steps between two loss events; reading a loss waits for the device."""
+_PACKAGES = ("torch", "timm", "open_clip_torch", "scikit-learn", "umap-learn", "numpy", "pillow")
+
+
+def start_run(
+    config: RunConfig, runs: Path, listener: Listener, title: str | None = None, name: str | None = None
+) -> Path:
+    """Train and evaluate what `config` says; returns the run's folder.
+
+    Raises UserError when something is wrong with the configuration, the images, the weights or the disk. A run that
+    was asked to stop returns normally, its state 'cancelled'.
+    """
+    session = _Session(config, precision=None)
+    manifest = session.manifest(name or new_run_name(config.method.name, session.stream.name), title)
+    return session.run(RunWriter.create(runs, manifest), listener)
+
+
+def resume_run(folder: Path, listener: Listener) -> Path:
+    """Go on after the last finished task of a run that stopped; returns the folder.
+
+    Raises UserError when the run cannot be read, or its images or weights are no longer the same.
+    """
+    writer = RunWriter.reopen(folder)
+    manifest = Run(folder).manifest
+    config = validate(RunConfig, manifest.config, f"{folder}/manifest.json")
+    session = _Session(config, precision=manifest.hardware.get("precision"))
+    if session.stream.fingerprint != manifest.stream_fingerprint:
+        raise UserError(f"The images of {manifest.stream} have changed since {folder.name} began: start a new run.")
+    if session.backbone.fingerprint() != manifest.backbone.fingerprint:
+        raise UserError(f"The weights of {manifest.backbone.name} are not those {folder.name} began with: start anew.")
+    return session.run(writer, listener)
+
+
+class _Session:
+    """Everything a run needs while it goes on."""
+
+    def __init__(self, config: RunConfig, precision: Precision | None) -> None:
+        self.started = time.monotonic()
+        self.config = config
+        method_type = method_class(config.method.name)
+        self.device = pick_device(config.training.device)
+        self.precision: Precision = precision or pick_precision(config.training.precision, self.device)
+        self.stream: Stream = open_stream(config.stream, config.seed)
+        self.backbone: Backbone = load_backbone(config.backbone, self.stream.image_size, self.device)
+        features = FrozenFeatures(self.backbone, config.retrieval.features)
+        self.method: Method = method_type(self.backbone, features.width, config, self.device)
+        self.encoder = Encoder(
+            self.backbone, features, self.method.first_block, self.precision, config.training.cache
+        )
+        self.groups = self.method.curriculum(len(self.stream.tasks))
+        self.kept = plan(self.stream, config.record.train_per_class)
+        self.train_seconds = self.evaluate_seconds = 0.0
+        self.trainable: list[int] = []
+        self.snapshots: list[Any] = []
+
+    def manifest(self, run: str, title: str | None) -> Manifest:
+        """What is written before anything is trained."""
+        backbone, stream = self.backbone, self.stream
+        return Manifest(
+            run=run,
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            title=title or f"{self.config.method.name} on {stream.name}",
+            config=self.config.model_dump(mode="json"),
+            stream=stream.name,
+            stream_fingerprint=stream.fingerprint,
+            stream_report=stream.report.as_dict(),
+            class_names=list(stream.class_names),
+            tasks=[
+                TaskInfo(
+                    name=task.name,
+                    classes=list(task.classes),
+                    train_images=len(task.train),
+                    test_images=len(task.test),
+                )
+                for task in stream.tasks
+            ],
+            backbone=BackboneInfo(
+                name=backbone.name,
+                title=backbone.title,
+                family=backbone.family,
+                fingerprint=backbone.fingerprint(),
+                depth=backbone.depth,
+                width=backbone.width,
+                heads=backbone.heads,
+                tokens=self.encoder.tokens_per_image,
+                image_size=backbone.image_size,
+                parameters=sum(parameter.numel() for parameter in backbone.parameters()),
+            ),
+            method=self.config.method.name,
+            promises=sorted(self.method.promises),
+            seed=self.config.seed,
+            versions=_versions(),
+            hardware=hardware(self.device, self.precision),
+        )
+
+    def run(self, writer: RunWriter, listener: Listener) -> Path:
+        """All groups of tasks that are not finished yet, then the tables."""
+        self.writer = writer
+        self.progress = Progress(writer, listener, len(self.stream.tasks), self._work())
+        self.evaluator = Evaluator(self.method, self.precision, self._embedded)
+        self.recorder = Recorder(self.method, self.evaluator)
+        writer.event("start", method=self.config.method.name, tasks=len(self.stream.tasks))
+        try:
+            self._restore(writer.finished_tasks())
+            for group in self.groups:
+                if group[-1] >= writer.finished_tasks():
+                    self._learn(group)
+            self._finish()
+        except (Cancelled, KeyboardInterrupt) as stop:
+            self.progress.tell("cancelled", "cancelled; finished tasks are kept")
+            writer.event("end", state="cancelled")
+            if isinstance(stop, KeyboardInterrupt):
+                raise
+        except BaseException as error:
+            self._fail(error)
+            raise
+        return writer.folder
+
+    def _fail(self, error: BaseException) -> None:
+        message = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+        try:
+            self.progress.tell("failed", message)
+            self.writer.event("end", state="failed", message=message)
+        except UserError:
+            pass  # the disk is full: the error being raised says so, and a dead worker reads as failed
+
+    def _restore(self, finished: int) -> None:
+        """Take finished tasks back from the folder, and encode their test images again."""
+        for task in range(finished):
+            saved = self.writer.load_task(task)
+            state = TaskState(saved.adapter, saved.head, saved.mixture, saved.gates)
+            self.method.load_task(task, self.stream.tasks[task].classes, state)
+            self.train_seconds += saved.done.train_seconds
+            self.evaluate_seconds += saved.done.evaluate_seconds
+            self.trainable.append(saved.done.trainable_parameters)
+            self.snapshots.append(saved.embeddings["own"])
+        if finished:
+            self.method.load_shared(self.writer.load_shared(finished - 1))
+        self.method.eval()
+        for task in range(finished):
+            kept = self.stream.tasks[task].train.subset(self.kept[task].train_rows)
+            self._watch(task, self._encode(kept, task, "reading training images"))
+
+    def _learn(self, group: tuple[int, ...]) -> None:
+        tasks = [self.stream.tasks[task] for task in group]
+        generator = torch.Generator().manual_seed(_task_seed(self.config.seed, group[0]))
+        for task in tasks:
+            self.method.begin_task(task.index, task.classes, generator)
+        images = ImageSet.joined([task.train for task in tasks]) if len(tasks) > 1 else tasks[0].train
+        data = self._encode(images, group[-1], "reading training images")
+        trainable = sum(parameter.numel() for parameter in self.method.trainable())
+
+        began = time.monotonic()
+        self.progress.begin("train", group[-1], steps_for(len(data), self.config.training), "training")
+        train_task(self.method, group[-1], data, self.config.training, self.precision, generator, self._stepped)
+        self.method.eval()
+        at = 0
+        for task in tasks:
+            rows = torch.arange(at, at + len(task.train))
+            at += len(task.train)
+            members = data if len(tasks) == 1 else data.subset(rows)
+            with torch.no_grad():
+                self.method.end_task(task.index, self.evaluator.inputs(members, task.index))
+            self._watch(task.index, members.subset(torch.from_numpy(self.kept[task.index].train_rows)))
+        del data, members
+        trained = time.monotonic() - began
+        self._evaluate_and_save(group, trained, trainable)
+
+    def _evaluate_and_save(self, group: tuple[int, ...], trained: float, trainable: int) -> None:
+        began = time.monotonic()
+        self.progress.begin("evaluate", group[-1], 0, "answering for the test images")
+        predictions = self.evaluator.predictions(group[-1])
+        embeddings = self.recorder.own_embeddings()
+        evaluated = time.monotonic() - began
+        for task in group:
+            last = task == group[-1]
+            state = self.method.task_state(task)
+            self.writer.save_task(
+                TaskDone(
+                    task=task,
+                    train_seconds=trained / len(group),
+                    evaluate_seconds=evaluated / len(group),
+                    trainable_parameters=trainable,
+                    stored_bytes=state.stored_bytes(),
+                ),
+                adapter=state.adapter,
+                head=state.head,
+                mixture=state.mixture,
+                gates=state.gates,
+                predictions=predictions if last else PREDICTION_COLUMNS.empty_table(),
+                embeddings=embeddings,
+                shared=self.method.shared_state() if last else {},
+            )
+            self.trainable.append(trainable)
+            self.snapshots.append(embeddings["own"])
+        self.train_seconds += trained
+        self.evaluate_seconds += evaluated
+        present = summary(predictions, len(self.stream.tasks))
+        self.writer.event(
+            "task",
+            task=group[-1],
+            accuracy=_row(present["matrices"]["class_incremental"], group[-1]),
+            task_aware=_row(present["matrices"]["task_aware"], group[-1]),
+            retrieval=_row(present["matrices"]["retrieval"], group[-1]),
+            train_seconds=trained,
+            evaluate_seconds=evaluated,
+        )
+
+    def _finish(self) -> None:
+        run = Run(self.writer.folder)
+        last = len(self.stream.tasks) - 1
+        self.progress.begin("project", last, 0, "drawing the map")
+        final = run.task(last).predictions
+        retrieved = final.column("retrieved_task").to_numpy()
+        spaces = self.recorder.spaces(retrieved)
+        moving = PAST_IS_FROZEN not in self.method.promises
+        frames = self.recorder.frames(spaces, self.snapshots if moving else None)
+        projection = map_table(frames, self.config.seed, self.config.record.projection)
+        self.progress.begin("finish", last, 0, "writing the tables")
+        images = self.recorder.images(self.stream, self.writer.folder / "sprites", self.config.record.thumbnail)
+        tables = [self.writer.load_task(task).predictions for task in range(last + 1)]
+        self.writer.finish(
+            images=images, embeddings=spaces, projection=projection, metrics=self._metrics(run, tables)
+        )
+        self.progress.tell("done", "finished")
+        self.writer.event("end", state="done")
+
+    def _metrics(self, run: Run, tables: list[Any]) -> dict[str, Any]:
+        import pyarrow as pa
+
+        tasks = len(self.stream.tasks)
+        stored = [run.task(task).done.stored_bytes for task in range(tasks)]
+        # One shared model is stored once, whatever its snapshots in the folders are good for.
+        total = sum(stored) if PAST_IS_FROZEN in self.method.promises else stored[-1]
+        shared = sum(t.numel() * t.element_size() for t in self.method.shared_state().values())
+        return {
+            **summary(pa.concat_tables(tables), tasks),
+            **answer_costs(self.method, self.encoder, self.recorder.watches[-1].test, self.precision),
+            "seconds": time.monotonic() - self.started,
+            "train_seconds": self.train_seconds,
+            "evaluate_seconds": self.evaluate_seconds,
+            "peak_memory_bytes": peak_memory_bytes(self.device),
+            "bytes_per_task": total / tasks,
+            "shared_bytes": shared,
+            "trainable_parameters_per_task": self.trainable,
+        }
+
+    def _encode(self, images: ImageSet, task: int, message: str) -> EncodedImages:
+        self.progress.begin("prepare", task, len(images), message)
+        return self.encoder.encode(images, lambda done: self.progress.advance(done * self.backbone.depth, done))
+
+    def _watch(self, task: int, train: EncodedImages) -> None:
+        kept = self.kept[task]
+        test = self._encode(self.stream.tasks[task].test, task, "reading test images")
+        self.evaluator.watch(task, test, kept.first)
+        self.recorder.watches.append(Watch(kept, test, train))
+
+    def _embedded(self, images: int) -> None:
+        self.progress.advance(images * (self.backbone.depth - self.method.first_block))
+
+    def _stepped(self, step: Step, losses: dict[str, torch.Tensor]) -> None:
+        message = None
+        if step.step % _LOSS_EVERY == 0:
+            values = {name: round(float(value), 5) for name, value in losses.items()}
+            self.writer.event("loss", task=step.task, step=step.step, steps=step.steps, **values)
+            message = f"loss {values['loss']:.3f}"
+        work = self.config.training.batch_size * _TRAIN_PASSES * (self.backbone.depth - self.method.first_block)
+        self.progress.advance(work, 1, message)
+
+    def _work(self) -> float:
+        """Block passes that the whole run takes, about: for the estimate of time left."""
+        depth, suffix = self.backbone.depth, self.backbone.depth - self.method.first_block
+        epochs = self.config.training.epochs if suffix else 0
+        trains, tests = (sum(len(getattr(t, part)) for t in self.stream.tasks) for part in ("train", "test"))
+        work = (trains + tests) * depth + trains * suffix * (epochs * _TRAIN_PASSES + 1)
+        _, adapted = self.method.passes() if self.method.tasks else (True, 1)
+        if PAST_IS_FROZEN in self.method.promises:
+            work += 3 * tests * suffix * adapted
+        else:
+            work += suffix * sum(sum(len(t.test) for t in self.stream.tasks[: g[-1] + 1]) for g in self.groups)
+        return 1.1 * work
+
+
+_TRAIN_PASSES = 2.5
+"""Forward passes that a training step costs: one forward, and a backward without gradients of the frozen weights."""
+
+
+def _task_seed(seed: int, task: int) -> int:
+    """A task's own seed, so that a resumed task draws what it would have drawn."""
+    return seed * 100_003 + task
+
+
+def _row(matrix: list[list[float | None]], task: int) -> list[float | None]:
+    return matrix[task][: task + 1]
+
+
+def _versions() -> dict[str, str]:
+    found = {"proteus-lab": core.__version__, "python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
