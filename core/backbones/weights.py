@@ -190,7 +190,7 @@ def timm_names(onnx_model: bytes) -> Arrays:
     layers = {name.split(".")[3] for name in linears if name.startswith("backbone.encoder.layer.")}
     for layer in sorted(layers, key=int):
         named |= _block_names(tensors, linears, f"backbone.encoder.layer.{layer}.", f"blocks.{layer}.")
-    return {name: np.ascontiguousarray(array, dtype=np.float32) for name, array in named.items()}
+    return {name: np.array(array, dtype=np.float32, order="C") for name, array in named.items()}
 
 
 def _outer_names(tensors: Arrays) -> Arrays:
@@ -265,7 +265,7 @@ def _write(path: Path, arrays: Arrays, work: Path) -> None:
 
     part = work / path.name
     with part.open("wb") as file:
-        file.write(save(arrays, metadata={"title": f"{EMBEDDED} (saliency-tuned)", "license": "Apache-2.0"}))
+        file.write(save(arrays, metadata={"title": f"{EMBEDDED} (saliency-tuned), Apache-2.0"}))
         file.flush()
         os.fsync(file.fileno())
     part.replace(path)

@@ -1,0 +1,74 @@
+# One command each: `make app` and `make test` set up everything they need on a fresh machine.
+PYTHON ?= python3
+ADDRESS ?= 127.0.0.1
+PORT ?= 8501
+PYTEST_ARGS ?=
+
+VENV := .venv
+PY := $(VENV)/bin/python
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help app test check venv weights chromium clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+app: $(VENV)/.app weights ## install what is missing, then start the app on http://127.0.0.1:8501
+	@if [ -f app/main.py ]; then \
+	  echo "Proteus Lab: http://$(ADDRESS):$(PORT)  (stop with Ctrl-C; another port: make app PORT=8600)"; \
+	  exec $(PY) -m streamlit run app/$$([ -f app/server.py ] && echo server || echo main).py --server.port=$(PORT) \
+	    --server.address=$(ADDRESS) --server.fileWatcherType=none --browser.gatherUsageStats=false; \
+	else \
+	  echo "The app is not in this version yet: train from the command line with '$(PY) -m core train'."; \
+	fi
+
+test: $(VENV)/.dev weights chromium ## install what is missing, then run every test (PYTEST_ARGS=... for some)
+	HF_HUB_OFFLINE=1 $(PY) -m pytest $(PYTEST_ARGS)
+
+check: $(VENV)/.dev ## lint, format, types and the fast tests, in under two minutes
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+	HF_HUB_OFFLINE=1 $(PY) -m pytest -q -m "not slow and not browser" tests/unit
+
+venv: $(VENV)/.dev ## the virtual environment .venv with everything in it
+
+clean: ## remove the virtual environment and the tools' caches; runs and weights stay
+	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	find app core tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Recorded runs can be explored and most tests pass without the weights, so an absent network does not stop us here.
+weights:
+	@$(PY) -m core fetch dinov2-s14 || echo "WARNING: going on without the weights of the embedded backbone: tests marked 'weights' will be skipped."
+
+chromium:
+	@tests/install_chromium.sh
+
+$(VENV)/.app: requirements.txt constraints.txt | $(VENV)/bin/uv
+	@$(call install,-r requirements.txt)
+	@touch $@
+
+$(VENV)/.dev: requirements.txt requirements-dev.txt constraints.txt | $(VENV)/bin/uv
+	@$(call install,-r requirements.txt -r requirements-dev.txt)
+	@touch $@ $(VENV)/.app
+
+# uv is many times faster than pip, but reads none of pip's settings: it is told the index, and pip does it where uv fails.
+define install
+echo "Installing the packages of $(strip $(1)): about 3 GB with CUDA's libraries, some minutes the first time."; \
+index=$${UV_DEFAULT_INDEX:-$${PIP_INDEX_URL:-$$($(PY) -m pip config get global.index-url 2>/dev/null || true)}}; \
+{ [ -x $(VENV)/bin/uv ] && env $${index:+UV_DEFAULT_INDEX=$$index} \
+    $(VENV)/bin/uv pip install --quiet --python $(PY) -c constraints.txt $(1); } \
+|| { echo "uv could not install them: trying pip."; $(PY) -m pip install --quiet -c constraints.txt $(1); }
+endef
+
+# An absent uv is no fault: `install` then uses pip, and the next call tries again.
+$(VENV)/bin/uv: | $(PY)
+	@$(PY) -m pip install --quiet -c constraints.txt uv || echo "uv cannot be had: pip will do, more slowly."
+
+$(PY):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Python 3.11 or later is needed, and '$(PYTHON)' is not: make PYTHON=/path/to/python3.11 ..." >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) \
+	  || { rm -rf $(VENV); echo "'$(PYTHON) -m venv' failed: on Debian and Ubuntu, apt install python3-venv." >&2; exit 1; }

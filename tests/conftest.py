@@ -1,0 +1,58 @@
+"""What all tests share: no model hub, the shared data where it is, and no silent gap on a build server."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+ROOT = Path(__file__).resolve().parents[1]
+SHARED_DATA = ROOT.parent / "shared" / "data"
+CI = os.environ.get("CI", "").lower() in ("true", "1")
+NO_WEIGHTS = "no weights of dinov2-s14 in the cache: run `python -m core fetch dinov2-s14` with a network"
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real images beside the checkout; the test is skipped where there is none."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip("no ../shared/data beside the project: the test needs its images")
+    return SHARED_DATA
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("weights") and not _weights_here():
+        pytest.skip(NO_WEIGHTS)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A browser test that cannot run is skipped on someone's machine, and fails on a build server."""
+    report = yield
+    if CI and report.skipped and item.get_closest_marker("browser") and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"With CI=true a browser test must run, but: {_reason(report)}"
+    return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    skipped = [report for report in terminalreporter.getreports("skipped") if NO_WEIGHTS in str(report.longrepr)]
+    if skipped:
+        terminalreporter.write_line(f"WEIGHTS MISSING: {len(skipped)} tests did not run; {NO_WEIGHTS}.", red=True)
+
+
+def _reason(report: pytest.TestReport) -> str:
+    """The text given to `pytest.skip`."""
+    return report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+
+
+@cache
+def _weights_here() -> bool:
+    from core.backbones.weights import cached
+
+    return cached("dinov2-s14") is not None
