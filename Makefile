@@ -31,7 +31,7 @@ check: $(VENV)/.dev ## lint, format, types and the fast tests, in under two minu
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
-	HF_HUB_OFFLINE=1 $(PY) -m pytest -q -m "not slow and not browser" tests/unit
+	HF_HUB_OFFLINE=1 $(PY) -m pytest -q -m "not slow and not browser"
 
 venv: $(VENV)/.dev ## the virtual environment .venv with everything in it
 
@@ -59,13 +59,13 @@ define install
 echo "Installing the packages of $(strip $(1)): about 3 GB with CUDA's libraries, some minutes the first time."; \
 index=$${UV_DEFAULT_INDEX:-$${PIP_INDEX_URL:-$$($(PY) -m pip config get global.index-url 2>/dev/null || true)}}; \
 { [ -x $(VENV)/bin/uv ] && env $${index:+UV_DEFAULT_INDEX=$$index} \
-    $(VENV)/bin/uv pip install --quiet --python $(PY) -c constraints.txt $(1); } \
-|| { echo "uv could not install them: trying pip."; $(PY) -m pip install --quiet -c constraints.txt $(1); }
+    $(VENV)/bin/uv pip install $$([ -t 1 ] || echo --quiet) --python $(PY) -c constraints.txt $(1); } \
+|| { echo "uv could not install them: trying pip."; $(PY) -m pip install -qq -c constraints.txt $(1); }
 endef
 
 # An absent uv is no fault: `install` then uses pip, and the next call tries again.
 $(VENV)/bin/uv: | $(PY)
-	@$(PY) -m pip install --quiet -c constraints.txt uv || echo "uv cannot be had: pip will do, more slowly."
+	@$(PY) -m pip install -qq -c constraints.txt uv || echo "uv cannot be had: pip will do, more slowly."
 
 $(PY):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
