@@ -1,0 +1,377 @@
+"""The command line, `python -m core VERB`: results on stdout (tables, or `--json`), progress and errors on stderr."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import tomllib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from core import __version__, listing, report, terminal
+from core.errors import UserError
+from core.failures import CANCELLED, complain, guarded
+
+if TYPE_CHECKING:
+    from core.runs.store import Run
+
+app = typer.Typer(
+    name="core",
+    help="Learn a stream of tasks on a frozen vision model, and see what is forgotten and why.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Runs = Annotated[Path, typer.Option("--runs", envvar=listing.RUNS_VARIABLE, help="Folder that holds the run folders.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+RunName = Annotated[str, typer.Argument(metavar="RUN", help="Name of a run, or the beginning of one.")]
+DEFAULT_RUNS = Path(listing.DEFAULT_RUNS)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; the exit status: 0, 2 for what the user can put right, 130 when cancelled, 1 for a defect."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in arguments
+    arguments = [argument for argument in arguments if argument != "--debug"] or ["--help"]
+    return guarded(lambda: app(arguments, prog_name="python -m core", standalone_mode=False), debug)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"proteus-lab {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _global(
+    debug: Annotated[bool, typer.Option("--debug", help="Show a traceback with errors.")] = False,
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True)] = False,
+) -> None:
+    """`main` has taken --debug out already; it is declared here for --help."""
+
+
+@app.command()
+def train(
+    stream: Annotated[str | None, typer.Option(metavar="NAME|PATH", help="Built-in stream, folder or zip.")] = None,
+    method: Annotated[str | None, typer.Option(help="How to learn; see `list methods`.")] = None,
+    backbone: Annotated[str | None, typer.Option(help="Frozen model; see `list backbones`.")] = None,
+    tasks: Annotated[int | None, typer.Option(help="Number of tasks.")] = None,
+    task_by: Annotated[str | None, typer.Option(metavar="prefix|classes", help="How classes become tasks.")] = None,
+    train_per_class: Annotated[int | None, typer.Option(help="At most so many training images a class.")] = None,
+    test_per_class: Annotated[int | None, typer.Option(help="At most so many test images a class.")] = None,
+    image_size: Annotated[int | None, typer.Option(help="Side of the model's square input, pixels.")] = None,
+    blocks: Annotated[str | None, typer.Option(help="Adapted blocks: all, last:N, first:N or 8,9,11.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over each task's training images.")] = None,
+    retrieval: Annotated[str | None, typer.Option(help="How the task of an image is found.")] = None,
+    rank: Annotated[int | None, typer.Option(help="Rank of a later task's new units.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Images a step.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Adam's step size.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Fixes every random choice.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY.PATH=VALUE", help="Any other key, value as in TOML.")
+    ] = None,
+    config: Annotated[Path | None, typer.Option(metavar="FILE", help="TOML; flags go before it.")] = None,
+    resume: Annotated[str | None, typer.Option(metavar="RUN", help="Go on with a run that stopped.")] = None,
+    title: Annotated[str | None, typer.Option(help="What people shall see as the run's name.")] = None,
+    name: Annotated[str | None, typer.Option(hidden=True)] = None,
+    runs: Runs = DEFAULT_RUNS,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Learn a stream of tasks, one after another, and record what happened in a run folder."""
+    flags = _nested(
+        {
+            "stream.name": stream,
+            "stream.tasks": tasks,
+            "stream.task_by": task_by,
+            "stream.train_per_class": train_per_class,
+            "stream.test_per_class": test_per_class,
+            "method.name": method,
+            "backbone.name": backbone,
+            "backbone.image_size": image_size,
+            "adapters.blocks": blocks,
+            "adapters.rank": rank,
+            "training.epochs": epochs,
+            "training.batch_size": batch_size,
+            "training.learning_rate": learning_rate,
+            "training.device": device,
+            "retrieval.mode": retrieval,
+            "seed": seed,
+        }
+    )
+    if resume is not None:
+        if flags or settings or config or name or title:
+            raise UserError("--resume goes on with the run's own configuration: leave the other flags out.")
+        folder, work = _resumed(resume, runs)
+    else:
+        folder, work = _begun(_configuration(config, flags, settings or []), runs, title, name)
+    _supervise(folder, work, quiet)
+    _conclude(folder, as_json)
+
+
+Work = Callable[[terminal.Listener], Path]
+
+
+def _nested(values: dict[str, Any]) -> dict[str, Any]:
+    """{'a.b': 1} as {'a': {'b': 1}}, without what is None."""
+    from core.config import merge
+
+    nested: dict[str, Any] = {}
+    for path, value in values.items():
+        if value is not None:
+            for key in reversed(path.split(".")):
+                value = {key: value}
+            nested = merge(nested, value)
+    return nested
+
+
+def _configuration(file: Path | None, flags: dict[str, Any], settings: Sequence[str]) -> dict[str, Any]:
+    """The file's keys, then the flags', then those of --set: later ones win."""
+    from core.config import merge, read_config
+
+    values = read_config(file) if file else {}
+    values = merge(values, flags)
+    for setting in settings:
+        path, equals, text = setting.partition("=")
+        if not equals or not all(path.strip().split(".")):
+            raise UserError(f"--set {setting!r} is not KEY.PATH=VALUE: write for example --set retrieval.components=5.")
+        values = merge(values, _nested({path.strip(): _toml_value(text.strip())}))
+    return values
+
+
+def _toml_value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _begun(values: dict[str, Any], runs: Path, title: str | None, name: str | None) -> tuple[Path, Work]:
+    from core.config import RunConfig, validate
+    from core.runs.folders import check_name, new_run_name
+    from core.runs.jobs import announce
+
+    config: RunConfig = validate(RunConfig, values)
+    name = check_name(name or new_run_name(config.method.name, config.stream.name))
+    folder = runs / name
+    if (folder / "manifest.json").exists():
+        raise UserError(f"A run named {name} is already in {runs}: choose another name, or resume it.")
+    if folder.is_dir():
+        announce(folder)
+
+    def work(listener: terminal.Listener) -> Path:
+        from core.training.run import start_run
+
+        return start_run(config, runs, listener, title=title, name=name)
+
+    return folder, work
+
+
+def _resumed(name: str, runs: Path) -> tuple[Path, Work]:
+    from core.runs.jobs import announce
+    from core.runs.liveness import worker
+
+    run = _run(runs, name)
+    busy = worker(run.folder)
+    if busy not in (None, os.getpid()):
+        raise UserError(f"Run {run.name} is being trained by process {busy}: wait for it, or cancel it first.")
+    if run.status.state == "done":
+        raise UserError(f"Run {run.name} is done: there is nothing to resume. `python -m core show {run.name}`.")
+    run.manifest  # noqa: B018  a folder that holds no readable run is said before anything in it changes
+    announce(run.folder)
+
+    def work(listener: terminal.Listener) -> Path:
+        from core.training.run import resume_run
+
+        return resume_run(run.folder, listener)
+
+    return run.folder, work
+
+
+def _supervise(folder: Path, work: Work, quiet: bool) -> None:
+    """Train in this process; whatever ends it, the run's status says how."""
+    previous = signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        with terminal.progress(quiet) as listener:
+            work(listener)
+    except KeyboardInterrupt:
+        _mark(folder, "cancelled", "cancelled; finished tasks are kept")
+    except Exception as error:
+        _mark(folder, "failed", str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}")
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _mark(folder: Path, state: str, message: str) -> None:
+    from core.runs.jobs import mark
+
+    if folder.is_dir():
+        with contextlib.suppress(OSError):  # on a full disk the run reads as failed anyway: its worker is gone
+            mark(folder, state, message)
+
+
+def _conclude(folder: Path, as_json: bool) -> None:
+    """Print what came out. Raises UserError for a run that failed, Exit(130) for one that was cancelled."""
+    from core.runs.liveness import resume_command
+    from core.runs.store import Run
+
+    run = Run(folder)
+    if not (folder / "manifest.json").exists():
+        raise typer.Exit(complain("cancelled before the run began.", CANCELLED))
+    state = run.status.state
+    if state == "cancelled":
+        finished = f"{run.finished_tasks()} of {len(run.manifest.tasks)} tasks are finished"
+        raise typer.Exit(complain(f"cancelled: {finished}; go on with `{resume_command(folder)}`.", CANCELLED))
+    if state != "done":
+        raise UserError(f"Run {run.name} is {state}: {run.status.message}.")
+    if as_json:
+        terminal.show_json(report.result(run))
+        return
+    report.show_results(run)
+    print(f"Run {run.name} in {run.folder.parent}. See it with `python -m core show {run.name}`, or in the app.")
+
+
+def _run(runs: Path, name: str) -> Run:
+    """A run by its name, or by the path of its folder as a shell completes it."""
+    from core.runs.store import Run, find_run
+
+    if os.sep in name and (Path(name) / "manifest.json").is_file():
+        return Run(Path(name.rstrip(os.sep)))
+    return find_run(runs, name)
+
+
+@app.command("list")
+def list_(
+    what: Annotated[str | None, typer.Argument(metavar="[streams|backbones|methods|runs]")] = None,
+    runs: Runs = DEFAULT_RUNS,
+    as_json: AsJson = False,
+) -> None:
+    """What there is to choose from, and the runs so far."""
+    listing.show_lists(what, runs, as_json)
+
+
+@app.command()
+def show(run: RunName, runs: Runs = DEFAULT_RUNS, as_json: AsJson = False) -> None:
+    """One run: what ran, how well it went, and what was forgotten."""
+    found = _run(runs, run)
+    if as_json:
+        document = {"manifest": found.manifest.model_dump(), "status": found.status.model_dump()}
+        terminal.show_json(report.result(found) | document | {"metrics": found.metrics})
+        return
+    report.show_facts(found)
+    if found.metrics:
+        report.show_results(found)
+        report.show_tasks(found)
+
+
+@app.command()
+def compare(
+    run: Annotated[list[str], typer.Argument(metavar="RUN RUN…", help="Two or more runs.")],
+    runs: Runs = DEFAULT_RUNS,
+    as_json: AsJson = False,
+) -> None:
+    """Runs side by side: how their settings differ, then their numbers."""
+    found = [_run(runs, name) for name in run]
+    if len(found) < 2:
+        raise UserError("compare needs two runs or more: name another one.")
+    compared = report.comparison(found)
+    if as_json:
+        terminal.show_json(compared)
+    else:
+        report.show_comparison(compared)
+
+
+@app.command()
+def predict(
+    run: RunName,
+    image: Annotated[list[Path], typer.Argument(metavar="IMAGE…", help="Image files.")],
+    runs: Runs = DEFAULT_RUNS,
+    as_json: AsJson = False,
+) -> None:
+    """Which task and class a run's model sees in images."""
+    found = _run(runs, run)
+    for path in image:
+        if not path.is_file():
+            raise UserError(f"There is no image at {path}: check the path.")
+    from core.training.inference import predict_images
+
+    answers = predict_images(found.folder, image)
+    if as_json:
+        terminal.show_json(answers)
+        return
+    columns = ["image", "task", "class", "scores by task"]
+    cells = [[str(answer["image"]), str(answer["task"]), str(answer["class"]), _scores(answer)] for answer in answers]
+    terminal.show_table(f"predictions of {found.name}", columns, cells)
+
+
+def _scores(answer: dict[str, Any]) -> str:
+    best = sorted(answer.get("scores") or [], key=lambda entry: -entry["score"])[:3]
+    return ", ".join(f"{entry['task']} {entry['score']:.2f}" for entry in best)
+
+
+@app.command()
+def fetch(
+    backbone: Annotated[str, typer.Argument(metavar="BACKBONE", help="See `list backbones`.")], as_json: AsJson = False
+) -> None:
+    """Get a backbone's weights now, so that training works without a network later."""
+    from core.backbones.weights import fetch as fetch_weights
+
+    path = fetch_weights(backbone, None if as_json else _downloaded)
+    if as_json:
+        terminal.show_json({"backbone": backbone, "path": str(path)})
+    else:
+        print(f"{backbone} is here: {path}.")
+
+
+def _downloaded(done: int, total: int) -> None:
+    end = "\n" if done >= total else ""
+    if sys.stderr.isatty() or end:
+        sys.stderr.write(f"\r{terminal.size(done)} of {terminal.size(total)}{end}")
+
+
+@app.command()
+def export(
+    run: RunName,
+    to: Annotated[Path | None, typer.Option(metavar="FILE", help="The zip file; RUN.zip here by default.")] = None,
+    runs: Runs = DEFAULT_RUNS,
+    as_json: AsJson = False,
+) -> None:
+    """Write a run as one zip file that others can import."""
+    from core.runs.share import export_run
+
+    found = _run(runs, run)
+    target = Path(f"{found.name}.zip") if to is None else to / f"{found.name}.zip" if to.is_dir() else to
+    path = export_run(found, target)
+    if as_json:
+        terminal.show_json({"run": found.name, "file": str(path), "bytes": path.stat().st_size})
+    else:
+        print(f"{path}: {terminal.size(path.stat().st_size)}. Others read it with `python -m core import {path.name}`.")
+
+
+@app.command("import")
+def import_(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A zip file made by `export`.")],
+    name: Annotated[str | None, typer.Option(help="Import under another name.")] = None,
+    runs: Runs = DEFAULT_RUNS,
+    as_json: AsJson = False,
+) -> None:
+    """Take in a run that somebody exported; nothing in the file is executed."""
+    from core.runs.share import import_run
+
+    found = import_run(file, runs, name)
+    if as_json:
+        terminal.show_json({"run": found.name, "folder": str(found.folder)})
+    else:
+        print(f"Imported as {found.name}: see it with `python -m core show {found.name}`.")

@@ -1,0 +1,53 @@
+"""How a command ends badly: one line on stderr and an exit status; a traceback only when asked for."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from collections.abc import Callable
+
+from core.errors import UserError
+
+BROKEN, BAD_INPUT, CANCELLED = 1, 2, 130
+
+
+def guarded(command: Callable[[], object], debug: bool = False) -> int:
+    """Run `command`; the exit status, which is the number that it returns, or 0."""
+    try:
+        status = command()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that closing stdout stays silent
+        return BROKEN
+    except KeyboardInterrupt:
+        return complain("cancelled.", CANCELLED)
+    except Exception as error:  # noqa: BLE001  the outermost frame: every error becomes one line
+        if debug:
+            import traceback
+
+            traceback.print_exc()
+        return complain(*_explain(error, debug))
+    return status if isinstance(status, int) else 0
+
+
+def complain(line: str, status: int) -> int:
+    """Print `line` as one line on stderr; `status` itself."""
+    sys.stderr.write(" ".join(line.split()) + "\n")
+    return status
+
+
+def _explain(error: Exception, debug: bool) -> tuple[str, int]:
+    """One line for `error`, and the exit status."""
+    if hasattr(error, "format_message"):  # typer's, for words that it does not know
+        return f"error: {error.format_message()} Try `python -m core --help`.", BAD_INPUT
+    if isinstance(error, UserError):
+        return f"error: {error}", BAD_INPUT
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or "allocate memory" in str(error):
+        return "error: out of memory: use a smaller --batch-size or --image-size, or fewer --blocks.", BAD_INPUT
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "error: The disk is full: free some space; finished tasks are kept.", BAD_INPUT
+    if isinstance(error, OSError) and error.strerror:
+        return f"error: {error.filename or 'system'}: {error.strerror}.", BAD_INPUT
+    hint = "" if debug else " This is a defect in Proteus Lab: --debug shows where."
+    return f"error: {type(error).__name__}: {error}.{hint}", BROKEN

@@ -1,0 +1,141 @@
+"""A run's facts and numbers as the command line shows them, and runs side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from core import terminal
+
+if TYPE_CHECKING:
+    from core.runs.store import Run
+
+RESULT_KEYS = (
+    "final_accuracy",
+    "final_accuracy_pooled",
+    "task_aware_accuracy",
+    "retrieval_accuracy",
+    "average_incremental_accuracy",
+    "forgetting",
+    "backward_transfer",
+    "oracle_gap",
+    "seconds",
+    "train_seconds",
+    "evaluate_seconds",
+    "peak_memory_bytes",
+    "bytes_per_task",
+    "trainable_parameters_per_task",
+    "flops_per_image",
+    "milliseconds_per_image",
+)
+
+
+def result(run: Run) -> dict[str, Any]:
+    """The line that scripts read: what ran, every main number, and the versions it came from."""
+    manifest = run.manifest
+    measured = numbers(run)
+    facts = {
+        "run": run.name,
+        "title": manifest.title,
+        "state": run.status.state,
+        "stream": manifest.stream,
+        "method": manifest.method,
+        "backbone": manifest.backbone.name,
+        "tasks": len(manifest.tasks),
+        "seed": manifest.seed,
+    }
+    return facts | {key: measured.get(key) for key in RESULT_KEYS} | {"folder": str(run.folder)}
+
+
+def numbers(run: Run) -> dict[str, Any]:
+    """The run's metrics with its costs beside them."""
+    costs = run.metrics.get("costs")
+    return (costs if isinstance(costs, dict) else {}) | run.metrics
+
+
+def show_facts(run: Run) -> None:
+    """Print what ran, on what, and where it stands."""
+    manifest, status = run.manifest, run.status
+    images = sum(task.train_images for task in manifest.tasks), sum(task.test_images for task in manifest.tasks)
+    facts = [
+        ("title", manifest.title),
+        ("state", f"{status.state}{f': {status.message}' if status.message else ''}"),
+        ("tasks", f"{run.finished_tasks()} of {len(manifest.tasks)} finished, {len(manifest.class_names)} classes"),
+        ("stream", f"{manifest.stream}: {images[0]} training and {images[1]} test images"),
+        ("method", manifest.method),
+        ("backbone", f"{manifest.backbone.title}, {manifest.backbone.image_size} px"),
+        ("seed", str(manifest.seed)),
+        ("made", f"{manifest.created} with {_versions(manifest.versions)}"),
+        ("folder", str(run.folder)),
+    ]
+    terminal.show_table(run.name, ["", " "], facts)
+
+
+def _versions(versions: dict[str, str]) -> str:
+    return ", ".join(f"{name} {version}" for name, version in versions.items()) or "unknown versions"
+
+
+def show_results(run: Run) -> None:
+    """Print the main numbers that were measured."""
+    measured = numbers(run)
+    terminal.show_table(
+        "results",
+        ["measure", "value"],
+        [(key.replace("_", " "), _number(key, measured[key])) for key in RESULT_KEYS if measured.get(key) is not None],
+        numbers=("value",),
+    )
+
+
+def _number(key: str, value: Any) -> str:
+    if value is None or not isinstance(value, int | float):
+        return terminal.plain(value)
+    if key.startswith("bytes_") or key.endswith("_bytes"):
+        return terminal.size(value)
+    if key.endswith("seconds") and "milli" not in key:
+        return terminal.seconds(value)
+    return f"{value:,}" if isinstance(value, int) else f"{value:.3f}" if abs(value) < 1000 else f"{value:,.0f}"
+
+
+def show_tasks(run: Run) -> None:
+    """Print a row a task."""
+    rows = run.metrics.get("per_task") or []
+    if not rows:
+        return
+    keys = [key for key in rows[0] if key not in ("task", "images")]
+    names = [task.name for task in run.manifest.tasks]
+    cells = [[names[row["task"]], str(row["images"]), *(terminal.share(row[key]) for key in keys)] for row in rows]
+    columns = ["task", "images", *(key.replace("_", " ") for key in keys)]
+    terminal.show_table("tasks", columns, cells, numbers=columns[1:])
+
+
+def comparison(runs: Sequence[Run]) -> dict[str, Any]:
+    """Runs side by side: settings that differ, main numbers (one value a run), and settings that are the same."""
+    settings = [_flat(run.manifest.config) | {"stream fingerprint": run.manifest.stream_fingerprint} for run in runs]
+    keys = list(dict.fromkeys(key for values in settings for key in values))
+    rows = {key: [values.get(key) for values in settings] for key in keys}
+    differences = {key: row for key, row in rows.items() if any(value != row[0] for value in row)}
+    return {
+        "runs": [run.name for run in runs],
+        "titles": [run.manifest.title for run in runs],
+        "differences": differences,
+        "metrics": {key: [numbers(run).get(key) for run in runs] for key in RESULT_KEYS},
+        "same": {key: row[0] for key, row in rows.items() if key not in differences},
+    }
+
+
+def show_comparison(compared: dict[str, Any]) -> None:
+    """Print what `comparison` found, differences first."""
+    names, titles = compared["runs"], compared["titles"]
+    heads = titles if len(set(titles)) == len(titles) else names
+    cells = [[key, *map(terminal.plain, row)] for key, row in compared["differences"].items()]
+    terminal.show_table("settings that differ", ["setting", *heads], cells or [["none", *[""] * len(names)]])
+    measured = {key: row for key, row in compared["metrics"].items() if any(value is not None for value in row)}
+    cells = [[key.replace("_", " "), *(_number(key, value) for value in row)] for key, row in measured.items()]
+    terminal.show_table("numbers", ["measure", *heads], cells, numbers=heads)
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+    return flat

@@ -1,0 +1,83 @@
+"""Where runs are and what they are called; a run's main facts without its tables. Standard library only."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from core.errors import UserError, nearest
+from core.runs.files import read_json
+from core.runs.liveness import true_status
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,119}\Z")
+
+
+def new_run_name(method: str, stream: str) -> str:
+    """A new name such as '2026-11-21-0430-proteus-split-digits-3fa0' (UTC): safe on every file system."""
+    moment = datetime.now(UTC).strftime("%Y-%m-%d-%H%M")
+    return f"{moment}-{_slug(method)}-{_slug(Path(stream).name)}-{secrets.token_hex(2)}"
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:40].strip("-") or "x"
+
+
+def check_name(name: str) -> str:
+    """`name` itself. Raises UserError when it could be anything but a plain folder name."""
+    if not _NAME.match(name):
+        raise UserError(f"“{name[:80]}” is not a run name: use letters, digits, '.', '_' and '-', at most 120.")
+    return name
+
+
+def run_folders(runs: Path) -> list[Path]:
+    """The folders in `runs` that hold a run, begun or queued; newest first."""
+    if not runs.is_dir():
+        return []
+    found = [f for f in runs.iterdir() if _NAME.match(f.name) and _is_run(f) and not f.is_symlink()]
+    return sorted(found, key=lambda folder: (_created(folder), folder.name), reverse=True)
+
+
+def _is_run(folder: Path) -> bool:
+    return (folder / "manifest.json").is_file() or (folder / "status.json").is_file()
+
+
+def _created(folder: Path) -> str:
+    try:
+        created = read_json(folder / "manifest.json").get("created")
+    except UserError:
+        created = None
+    return str(created or datetime.fromtimestamp(folder.stat().st_mtime, UTC).isoformat(timespec="seconds"))
+
+
+def find_folder(runs: Path, name: str) -> Path:
+    """The folder of the run called `name`, or of the only run whose name starts so.
+
+    Raises UserError when the name is unsafe, unknown (names the nearest) or short for several.
+    """
+    check_name(name)
+    names = [folder.name for folder in run_folders(runs)]
+    matches = [name] if name in names else [known for known in names if known.startswith(name)]
+    if len(matches) == 1:
+        return runs / matches[0]
+    if matches:
+        raise UserError(f"“{name}” is short for {len(matches)} runs: {', '.join(matches[:4])}: type more of it.")
+    known = f" Newest: {', '.join(names[:3])}." if names else " There is none yet: `python -m core train` makes one."
+    raise UserError(f"No run “{name}” in {runs}.{nearest(name, names)}{known}")
+
+
+def brief(folder: Path) -> dict[str, Any]:
+    """A run in one row: run, title, created, method, stream, state, fraction, message, final_accuracy, problem."""
+    row: dict[str, Any] = {"run": folder.name}
+    try:
+        manifest = read_json(folder / "manifest.json") if (folder / "manifest.json").exists() else {}
+        metrics = read_json(folder / "metrics.json") if (folder / "metrics.json").exists() else {}
+        row["problem"] = None
+    except UserError as error:
+        manifest, metrics, row["problem"] = {}, {}, str(error)
+    status = true_status(folder)
+    row |= {key: manifest.get(key) for key in ("title", "created", "method", "stream")}
+    row |= {key: status.get(key) for key in ("state", "fraction", "message")}
+    return row | {"final_accuracy": metrics.get("final_accuracy")}

@@ -1,0 +1,90 @@
+"""Tables, arrays and tensors of a run folder: parquet, npz without pickle, safetensors."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from core.runs.files import damaged
+
+if TYPE_CHECKING:
+    import torch
+
+
+def conform(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """`table` with exactly the columns of `schema`, in its order and types.
+
+    Raises ValueError when a column is missing or unknown, or a value does not fit.
+    """
+    names = set(table.column_names)
+    if names != set(schema.names):
+        raise ValueError(f"columns are {sorted(names)}, not {sorted(schema.names)}")
+    return pa.table([_cast(table[field.name], field.type) for field in schema], schema=schema)
+
+
+def _cast(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
+    if column.type == kind:
+        return column
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    return column.cast(kind)
+
+
+def write_table(file: BinaryIO, table: pa.Table) -> None:
+    """Write `table` as compressed parquet."""
+    pq.write_table(table, file, compression="zstd")
+
+
+def read_table(path: Path, schema: pa.Schema) -> pa.Table:
+    """The table in `path`. Raises UserError when it is missing, damaged or does not have the columns of `schema`."""
+    try:
+        with path.open("rb") as file:
+            return conform(pq.read_table(file), schema)
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise damaged(path, error) from None
+
+
+def write_arrays(file: BinaryIO, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write `arrays` as npz. Raises ValueError for arrays of objects, which only pickle could keep."""
+    plain: dict[str, Any] = {name: np.asarray(array) for name, array in arrays.items()}
+    for name, array in plain.items():
+        if array.dtype.hasobject:
+            raise ValueError(f"array “{name}” holds objects")
+    np.savez(file, **plain)
+
+
+def read_arrays(path: Path, only: str | None = None) -> dict[str, np.ndarray]:
+    """The arrays in `path`, or the one called `only` where it is there.
+
+    Raises UserError when the file is missing or damaged, or needs pickle.
+    """
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+            return {name: stored[name] for name in stored.files if only is None or name == only}
+    except (OSError, ValueError, EOFError, KeyError, MemoryError, AttributeError, zipfile.BadZipFile) as error:
+        raise damaged(path, error) from None
+
+
+def write_tensors(file: BinaryIO, tensors: Mapping[str, torch.Tensor]) -> None:
+    """Write `tensors` as safetensors; views are written as tensors of their own."""
+    from safetensors.torch import save
+
+    file.write(save({name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}))
+
+
+def read_tensors(path: Path) -> dict[str, torch.Tensor]:
+    """The tensors in `path`, on the CPU. Raises UserError when it is missing or damaged."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        tensors: dict[str, Any] = load_file(path)
+    except (OSError, SafetensorError, ValueError) as error:
+        raise damaged(path, error) from None
+    return tensors

@@ -1,0 +1,248 @@
+"""A run as one zip file to hand on, and taking in a stranger's: nothing in it is executed, unpickled or trusted."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import shutil
+import stat
+import zipfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from core.errors import UserError
+from core.runs import formats
+from core.runs.files import damaged, read_json, read_lines, replacing, sync_folder, write_json
+from core.runs.folders import check_name
+from core.runs.liveness import true_status
+from core.runs.schema import IMAGE_COLUMNS, PREDICTION_COLUMNS, PROJECTION_COLUMNS, Manifest, Status
+from core.runs.store import Run, read_manifest
+
+MAX_FILES = 20_000
+MAX_BYTES = 8 << 30
+"""Of all files together, unpacked."""
+MAX_DOCUMENT_BYTES = 256 << 20
+"""Of one JSON file."""
+MAX_ROWS = 50_000_000
+MAX_SHEET_SIDE = 8192
+
+_SHARED_FILES = re.compile(
+    r"""(?:manifest|status|metrics)\.json
+      | events\.jsonl
+      | (?:predictions|images|projection)\.parquet
+      | embeddings\.npz
+      | tasks/\d{3}/(?:adapter|head)\.safetensors
+      | tasks/\d{3}/(?:mixture|embeddings)\.npz
+      | tasks/\d{3}/(?:gates|done)\.json
+      | tasks/\d{3}/predictions\.parquet
+      | shared/\d{3}\.safetensors
+      | sprites/\d{3}\.webp""",
+    re.VERBOSE | re.ASCII,
+)
+_LEFT_OUT = re.compile(r"log\.txt|config\.toml|cancel")
+"""What a run folder may hold that concerns only the machine it was made on."""
+
+_TABLES = {"predictions": PREDICTION_COLUMNS, "images": IMAGE_COLUMNS, "projection": PROJECTION_COLUMNS}
+
+
+def export_run(run: Run, path: Path) -> Path:
+    """Write `run` as a zip file at `path`, replacing what was there; logs and machine paths stay behind.
+
+    Raises UserError when the run has not begun, is still going, or the file cannot be written.
+    """
+    name = run.manifest.run
+    if run.active:
+        raise UserError(f"Run {run.name} is {run.status.state}: export it when it has ended, or cancel it first.")
+    files = sorted(file for file in run.folder.rglob("*") if file.is_file() and not file.is_symlink())
+    try:
+        with replacing(path) as target, zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+            for file in files:
+                inside = file.relative_to(run.folder).as_posix()
+                if _SHARED_FILES.fullmatch(inside):
+                    archive.write(file, f"{name}/{inside}")
+    except OSError as error:
+        raise UserError(f"{path} cannot be written ({error.strerror}): choose another place with --to.") from None
+    return path
+
+
+def import_run(path: Path, runs: Path, name: str | None = None) -> Run:
+    """Take the run in the zip file `path` into `runs`, under its own name or `name`: whole and checked, or not at all.
+
+    Raises UserError when the file is no zip, holds anything but the files of one run, would unpack to too much, has a
+    name that is taken, or any document or table in it is damaged or of a newer version.
+    """
+    beside = runs / f".import-{secrets.token_hex(6)}"
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = _members(archive, path)
+            _check_space(members, path, runs)
+            runs.mkdir(parents=True, exist_ok=True)
+            beside.mkdir()
+            for inside, member in members.items():
+                _unpack(archive, member, beside / inside)
+        manifest = _check_folder(beside)
+        return _settle(beside, manifest, runs, name)
+    except FileNotFoundError as error:
+        raise UserError(f"There is no file at {error.filename or path}: check the path.") from None
+    except (zipfile.BadZipFile, zlib.error, EOFError, IsADirectoryError) as error:
+        raise UserError(f"{path} is not a whole zip file ({error}): export the run again.") from None
+    except UserError as error:
+        raise UserError(str(error).replace(str(beside), path.name).replace(beside.name, path.name)) from None
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def _members(archive: zipfile.ZipFile, path: Path) -> dict[str, zipfile.ZipInfo]:
+    """The files of the run by their place in its folder; the zip may hold that folder or only what is in it."""
+    files = [member for member in archive.infolist() if not member.is_dir()]
+    if len(files) > MAX_FILES:
+        raise UserError(f"{path} holds {len(files)} files, more than the {MAX_FILES} a run can have.")
+    top = _top_folder([member.filename for member in files])
+    members: dict[str, zipfile.ZipInfo] = {}
+    for member in files:
+        inside = member.filename.removeprefix(top)
+        if _LEFT_OUT.fullmatch(inside):
+            continue
+        if not _SHARED_FILES.fullmatch(inside) or inside in members or not _is_plain(member):
+            raise UserError(f"{path} is not a run: it holds {member.filename[:80]!r}, which no exported run has.")
+        if inside.endswith((".json", ".jsonl")) and member.file_size > MAX_DOCUMENT_BYTES:
+            raise UserError(f"{path} is not a run: {inside} in it is {member.file_size:,} bytes long.")
+        members[inside] = member
+    if "manifest.json" not in members:
+        raise UserError(f"{path} is not a run: it holds no manifest.json. Make one with `python -m core export RUN`.")
+    return members
+
+
+def _top_folder(names: list[str]) -> str:
+    tops = {name.partition("/")[0] for name in names if "/" in name}
+    only = next(iter(tops)) if len(tops) == 1 else ""
+    return f"{only}/" if only and all(name.startswith(f"{only}/") for name in names) else ""
+
+
+def _is_plain(member: zipfile.ZipInfo) -> bool:
+    kind = stat.S_IFMT(member.external_attr >> 16)
+    packed = member.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+    return packed and kind in (0, stat.S_IFREG) and not member.flag_bits & 1  # bit 0: encrypted
+
+
+def _check_space(members: dict[str, zipfile.ZipInfo], path: Path, runs: Path) -> None:
+    total = sum(member.file_size for member in members.values())
+    if total > MAX_BYTES:
+        raise UserError(f"{path} would unpack to {total / 1e9:.1f} GB, more than the {MAX_BYTES / 1e9:.1f} GB allowed.")
+    place = next(folder for folder in [runs, *runs.absolute().parents] if folder.exists())
+    free = shutil.disk_usage(place).free
+    if total > free:
+        raise UserError(f"{path} unpacks to {total / 1e6:.0f} MB and {runs} has {free / 1e6:.0f} MB free: make space.")
+
+
+def _unpack(archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path) -> None:
+    """Copy one file; zipfile stops at the size that the directory states, and checks the sum."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with archive.open(member) as source, target.open("xb") as file:
+        shutil.copyfileobj(source, file, 1 << 20)
+
+
+def _settle(beside: Path, manifest: Manifest, runs: Path, name: str | None) -> Run:
+    """Move the checked folder to its place."""
+    name = check_name(name or manifest.run)
+    if (runs / name).exists():
+        raise UserError(f"A run named {name} is already in {runs}: import it under another name with --name.")
+    write_json(beside / "manifest.json", manifest.model_dump(mode="json") | {"run": name})
+    # Whatever process it names is another machine's.
+    status = Status.model_validate(true_status(beside)).model_copy(update={"pid": None, "pid_started": None})
+    write_json(beside / "status.json", status.model_dump())
+    beside.rename(runs / name)
+    sync_folder(runs)
+    return Run(runs / name)
+
+
+def _check_folder(folder: Path) -> Manifest:
+    """The manifest of an unpacked run. Raises UserError for the first document or table that is not as it must be."""
+    manifest = read_manifest(folder)
+    checks: dict[str, Callable[[Path], Any]] = {
+        ".json": read_json,
+        ".jsonl": read_lines,
+        ".parquet": _check_table,
+        ".npz": _check_arrays,
+        ".safetensors": _check_tensors,
+        ".webp": _check_sheet,
+    }
+    for file in sorted(file for file in folder.rglob("*") if file.is_file()):
+        checks[file.suffix](file)
+    run = Run(folder)
+    for task in range(run.finished_tasks()):
+        run.task(task).done  # noqa: B018
+    _check_rows(run)
+    return manifest
+
+
+def _check_table(path: Path) -> None:
+    """Sizes first: a small parquet file can claim an enormous table."""
+    try:
+        about = pq.ParquetFile(path).metadata
+        groups = [about.row_group(index) for index in range(about.num_row_groups)]
+        columns = [group.column(index) for group in groups for index in range(group.num_columns)]
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise damaged(path, error) from None
+    values, size = sum(column.num_values for column in columns), sum(c.total_uncompressed_size for c in columns)
+    if about.num_rows > MAX_ROWS or values > 50 * MAX_ROWS or size > MAX_BYTES:
+        raise damaged(path, f"{about.num_rows:,} rows, {size:,} bytes")
+    formats.read_table(path, _TABLES[path.stem])
+
+
+def _check_arrays(path: Path) -> None:
+    """npz as we write it is not compressed, so it holds no more than its own size."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            inside = archive.infolist()
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise damaged(path, error) from None
+    if sum(member.file_size for member in inside) > path.stat().st_size:
+        raise damaged(path, "more inside than its size allows")
+    for name, array in formats.read_arrays(path).items():
+        if not isinstance(array, np.ndarray):
+            raise damaged(path, f"“{name}” is not an array")
+
+
+def _check_tensors(path: Path) -> None:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            file.keys()
+    except (OSError, SafetensorError, ValueError) as error:
+        raise damaged(path, error) from None
+
+
+def _check_sheet(path: Path) -> None:
+    from PIL import Image
+
+    try:
+        with Image.open(path, formats=["WEBP"]) as sheet:
+            size = sheet.size
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise damaged(path, error) from None
+    if max(size) > MAX_SHEET_SIDE:
+        raise damaged(path, f"{size[0]} × {size[1]} pixels")
+
+
+def _check_rows(run: Run) -> None:
+    """Rows that name an image must name one that is there."""
+    if not (run.folder / "images.parquet").exists():
+        return
+    count = run.images().num_rows
+    for table, file in ((run.predictions(), "predictions"), (run.projection(), "projection")):
+        ids = table["image"].to_numpy()
+        if len(ids) and not 0 <= ids.min() <= ids.max() < count:
+            raise damaged(run.folder / f"{file}.parquet", f"names images beyond the {count} there are")
+    arrays = run.folder / "embeddings.npz"
+    if arrays.exists():
+        for space, rows in formats.read_arrays(arrays).items():
+            if rows.ndim != 2 or len(rows) != count:
+                raise damaged(arrays, f"“{space}” does not match the {count} images")
