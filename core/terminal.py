@@ -115,14 +115,14 @@ def _bar() -> Iterator[Listener]:
 
 
 class _Lines:
-    """A line whenever task, phase or state changes, and every few seconds in between."""
+    """A line whenever task or state changes, and every few seconds in between."""
 
     def __init__(self) -> None:
         self._place: tuple[Any, ...] = ()
         self._when = 0.0
 
     def __call__(self, status: Status) -> None:
-        place = (status.state, status.phase, status.task)
+        place = (status.state, status.task)
         if place == self._place and time.monotonic() - self._when < _LINE_EVERY_S:
             return
         self._place, self._when = place, time.monotonic()
@@ -135,7 +135,7 @@ class _Lines:
 def _where(status: Status) -> str:
     if status.state != "running":
         return status.state
-    if status.phase in ("train", "evaluate") and status.tasks:
+    if status.phase in ("prepare", "train", "evaluate") and status.tasks:
         return f"task {status.task + 1}/{status.tasks} {status.phase}"
     return status.phase
 
