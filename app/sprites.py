@@ -16,8 +16,8 @@ from starlette.routing import Route
 
 RECORDED_RUNS = Path(__file__).resolve().parents[1] / "assets" / "runs"
 
-# ASCII only, begins with a letter or digit: no separators, no dot files, no way up.
-_RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
+# ASCII only, begins with a letter or digit: no separators, no dot files, no way up. The names that core.runs allows.
+_RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,119}")
 _SHEET = re.compile(r"[0-9]{3,5}\.webp")
 
 # A finished run's sheets never change, and a new run has a new name.
