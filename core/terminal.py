@@ -120,6 +120,7 @@ class _Lines:
     def __init__(self) -> None:
         self._place: tuple[Any, ...] = ()
         self._when = 0.0
+        self._say("starting: reading the images and the model")
 
     def __call__(self, status: Status) -> None:
         place = (status.state, status.task)
@@ -127,8 +128,10 @@ class _Lines:
             return
         self._place, self._when = place, time.monotonic()
         detail = _detail(status)
-        line = f"{100 * status.fraction:3.0f}%  {_where(status)}{'  ' if detail else ''}{detail}\n"
-        sys.stderr.write(line)
+        self._say(f"{100 * status.fraction:3.0f}%  {_where(status)}{'  ' if detail else ''}{detail}")
+
+    def _say(self, line: str) -> None:
+        sys.stderr.write(f"{line}\n")
         sys.stderr.flush()
 
 

@@ -287,6 +287,7 @@ class TestProgress:
         out, err = capsys.readouterr()
         assert out == ""
         assert err.splitlines() == [
+            "starting: reading the images and the model",
             "  0%  task 1/2 train  step 0/100 · loss 0.1 · 1 min 30 s left",
             " 50%  task 2/2 train  step 0/100 · loss 0.1 · 1 min 30 s left",
             "100%  done",
