@@ -18,6 +18,13 @@ def plain(text: object) -> str:
     return _SPECIAL.sub(r"\\\1", " ".join(str(text).split()))
 
 
+def heading(title: str) -> None:
+    """The page's title, and at its right the link that reopens the view."""
+    with st.container(horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute"):
+        st.title(title, anchor=False, width="content")
+        share_link()
+
+
 def problem_line(text: str) -> None:
     """One line that says what is wrong; `text` may come from anywhere."""
     st.error(plain(text), icon=":material/error:")

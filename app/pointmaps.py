@@ -1,0 +1,131 @@
+"""A run's images as points of the map: where they are, what colours them, the outlines of the components."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+
+from app.loading import Images, Maps, Predictions, class_names, images, maps, predictions, task_names
+from app.sprites import sheet_template
+from app.state import RunCard, stamp
+from app.widgets.point_map import Column, Ellipse, MapData
+
+
+class Space(NamedTuple):
+    """A space by the name that people see."""
+
+    title: str
+    where: str
+    """Ends the sentence 'every image, …'."""
+
+
+SPACES = {
+    "frozen": Space("frozen", "as the frozen model sees them, without any adapter"),
+    "own": Space("own adapter", "through the adapter of the task that each belongs to"),
+    "retrieved": Space("retrieved adapter", "through the adapter of the task that was retrieved for each"),
+    "whitened": Space("whitened", "in the space where tasks are retrieved, which sets the known classes apart"),
+}
+COLOURS = {
+    "task": "task",
+    "class": "class",
+    "component": "component",
+    "retrieved": "retrieved task",
+    "correct": "correct",
+}
+OUTCOMES = ("right", "right task, wrong class", "wrong task, wrong class", "wrong task, right class", "training image")
+_SMALLEST_OUTLINE = 4
+"""Images that a component needs before an ellipse says anything about it."""
+
+
+def build(card: RunCard, space: str, colour: str, task: int, base: str = "") -> MapData:
+    """The map of `space`, coloured by one of COLOURS, shown after `task`; point i is image i.
+
+    Raises UserError when a table of the run is missing or damaged.
+    """
+    points, after = _points(card, space, colour, stamp(card.folder))
+    return replace(points, frame=after.at(task), sprites=sheet_template(card.name, base))
+
+
+@lru_cache(maxsize=8)
+def _points(card: RunCard, space: str, colour: str, changed: int) -> tuple[MapData, Maps]:
+    known, places, tasks = images(card), maps(card, space), task_names(card)
+    retrieved, outcome = _answers(known, predictions(card), places, len(tasks))
+    names, category = _colouring(card, colour, known, retrieved, outcome)
+    points = MapData(
+        xy=places.xy,
+        category=category,
+        names=names,
+        frame_names=tuple(f"after task {after + 1}: {tasks[after]}" for after in places.after_task),
+        rings=(outcome == 2) | (outcome == 3),
+        columns=(
+            Column("class", tuple(class_names(card)), known.label),
+            Column("task", tuple(tasks), known.task),
+            Column("retrieved", (*tasks, "not asked (training image)"), retrieved),
+        ),
+        sprite=np.stack([known.sheet, known.cell], axis=1),
+        ellipses=_outlines(known, places.xy, category),
+        title="Map of all images",
+    )
+    return points, places
+
+
+def _answers(known: Images, answers: Predictions, places: Maps, tasks: int) -> tuple[np.ndarray, np.ndarray]:
+    """(frames, n) retrieved task (`tasks` where there is none) and position in OUTCOMES."""
+    retrieved = np.full(places.xy.shape[:2], tasks, np.int32)
+    outcome = np.full(places.xy.shape[:2], len(OUTCOMES) - 1, np.int32)
+    for frame, after in enumerate(places.after_task):
+        rows = answers.after(after)
+        retrieved[frame, rows.image] = rows.retrieved_task
+        astray, wrong = rows.retrieved_task != rows.task, rows.predicted != rows.label
+        outcome[frame, rows.image] = np.where(astray, np.where(wrong, 2, 3), np.where(wrong, 1, 0))
+    return retrieved, outcome
+
+
+def _colouring(
+    card: RunCard, colour: str, known: Images, retrieved: np.ndarray, outcome: np.ndarray
+) -> tuple[tuple[str, ...], np.ndarray]:
+    """The names of the categories, and each point's."""
+    tasks = task_names(card)
+    if colour == "class":
+        return tuple(class_names(card)), known.label
+    if colour == "component":
+        pairs, category = np.unique(np.stack([known.task, known.component], axis=1), axis=0, return_inverse=True)
+        return tuple(_component_name(tasks[t], c) for t, c in pairs.tolist()), category.reshape(-1)
+    if colour == "retrieved":
+        return (*tasks, "training image"), retrieved
+    if colour == "correct":
+        return OUTCOMES, outcome
+    return tuple(tasks), known.task
+
+
+def _component_name(task: str, component: int) -> str:
+    return f"{task} · {component + 1}" if component >= 0 else f"{task} · none"
+
+
+def _outlines(known: Images, xy: np.ndarray, category: np.ndarray) -> tuple[tuple[Ellipse, ...], ...]:
+    """For each frame an ellipse a component, around 86% of a normal cloud, in the colour that most of it has."""
+    pairs = np.unique(np.stack([known.task, known.component], axis=1), axis=0)
+    groups = [np.flatnonzero((known.task == t) & (known.component == c)) for t, c in pairs.tolist() if c >= 0]
+    framed = np.broadcast_to(category, xy.shape[:2])
+    return tuple(
+        tuple(
+            _ellipse(places[shown], colours[shown], len(known))
+            for group in groups
+            if len(shown := group[np.isfinite(places[group, 0])]) >= _SMALLEST_OUTLINE
+        )
+        for places, colours in zip(xy, framed, strict=True)
+    )
+
+
+def _ellipse(places: np.ndarray, colours: np.ndarray, total: int) -> Ellipse:
+    centre = np.median(places, axis=0)  # a few strays shall not move it
+    near = places[np.argsort(np.square(places - centre).sum(1))[: max(_SMALLEST_OUTLINE, len(places) * 9 // 10)]]
+    sizes, axes = np.linalg.eigh(np.cov(near.T))
+    rx, ry = 2 * np.sqrt(np.maximum(sizes[::-1], 1e-9))
+    angle = np.arctan2(axes[1, 1], axes[0, 1])
+    middle = near.mean(axis=0)
+    weight = len(places) / total
+    return Ellipse(*map(float, (*middle, rx, ry, angle)), int(np.bincount(colours).argmax()), min(weight * 5, 1.0))
