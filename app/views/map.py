@@ -32,7 +32,7 @@ def render() -> None:
     points = pointmaps.build(card, space, colour, current_task(card.tasks))
     event = point_map(points, key=f"map-{card.name}", height=560)
     caption(
-        f"every test image and some training images, {pointmaps.SPACES[space].where}. Rings: the wrong task was retrieved.",
+        f"every test image and some training images, {pointmaps.SPACES[space].where}. Ring: wrong task retrieved.",
         "clusters of one task that touch another's, and rings between them. Shift and drag to select, click for one.",
         "an image is answered with the adapter of the task that was retrieved for it. Distances between far clusters "
         "carry no meaning: only who is near whom does.",
