@@ -24,7 +24,7 @@ from core.config import RunConfig, validate
 from core.errors import UserError
 from core.runs.files import encode_json, now, read_json, write_json
 from core.runs.folders import brief, check_name, find_folder, new_run_name
-from core.runs.liveness import ACTIVE, identity, true_status, worker
+from core.runs.liveness import ACTIVE, identity, process_started, true_status, worker
 
 _ROOT = Path(__file__).resolve().parents[2]
 _POLL_S = 0.05
@@ -84,19 +84,28 @@ def request_cancel(name: str, runs: Path) -> None:
 def cancel(name: str, runs: Path, grace: float = 10.0) -> None:
     """Stop a run: ask, after `grace` seconds insist (SIGTERM), after as many again kill its whole process group.
 
-    Returns when the worker is gone. Finished tasks are kept, and the run can be resumed.
+    Returns when the worker is gone (at once, if it is this very process). Finished tasks are kept, and the run can be
+    resumed.
     Raises UserError when there is no such run.
     """
     folder = find_folder(runs, name)
-    if worker(folder) is None:
+    pid = worker(folder)
+    if pid is None:
         return
+    began = process_started(pid)
+
+    def gone() -> bool:
+        return process_started(pid) != began
+
     (folder / "cancel").touch()
+    if pid == os.getpid():
+        return
     for force in (signal.SIGTERM, signal.SIGKILL):
-        if _until(lambda: worker(folder) is None, grace):
+        if _until(gone, grace):
             break
-        _signal(folder, force)
+        _signal(pid, force)
     else:
-        _until(lambda: worker(folder) is None, 5.0)
+        _until(gone, 5.0)
     mark(folder, "cancelled", "cancelled; finished tasks are kept")
 
 
@@ -109,10 +118,7 @@ def _until(met: Callable[[], bool], seconds: float) -> bool:
     return True
 
 
-def _signal(folder: Path, number: signal.Signals) -> None:
-    pid = worker(folder)
-    if pid is None or pid == os.getpid():
-        return
+def _signal(pid: int, number: signal.Signals) -> None:
     try:
         # A job leads a group of its own; a run typed into a terminal may share its group with other commands.
         if os.getpgid(pid) == pid and os.getsid(pid) == pid:
