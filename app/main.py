@@ -12,11 +12,20 @@ from app.widgets import job_pill, layout, run_picker
 from core.errors import UserError
 
 _ICON = Path(__file__).resolve().parents[1] / "assets" / "icon.png"
+_STYLE = """<style>
+.stMainBlockContainer { padding-top: 3rem; padding-bottom: 3rem; }
+[data-testid="stSidebarHeader"] { height: 3rem; margin-bottom: 0; }
+[data-testid="stSidebarUserContent"] .stVerticalBlock { gap: 0.4rem; }
+.st-key-actions a { border: 1px solid currentColor; width: 100%; padding: 0.5rem 0.75rem; }
+.st-key-actions .stPageLink, .st-key-actions .stElementContainer { width: 100%; }
+</style>"""
 
 
 def main() -> None:
     """Show the page that the URL names."""
     st.set_page_config(page_title="Proteus Lab", page_icon=str(_ICON), layout="wide", initial_sidebar_state="expanded")
+    st.html(_STYLE)
+    st.logo(str(_ICON), size="large")
     # Our own links instead of Streamlit's: those drop the run and the task from the URL.
     page = st.navigation([navigation.page(path) for path in navigation.entries()], position="hidden")
     with st.sidebar:

@@ -10,6 +10,7 @@ import streamlit as st
 # `streamlit run` puts this folder on the path, not the project's root.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import core.runs.store  # noqa: F401  a second of imports that the first visitor shall not wait for
 from app.sprites import thumbnail_route
 
 app = st.App(

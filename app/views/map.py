@@ -46,7 +46,7 @@ def _choices(card: RunCard) -> tuple[str, str]:
     """Space and colour, from the URL and from the controls beside the map."""
     known = spaces(card)
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        space = _choice("Space", "space", known, {name: pointmaps.SPACES[name].title for name in known}, known[-1])
+        space = _choice("Space", "space", known, {name: pointmaps.SPACES[name].title for name in known}, known[0])
         colour = _choice("Colour", "colour", tuple(pointmaps.COLOURS), pointmaps.COLOURS, "task")
     return space, colour
 

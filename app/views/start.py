@@ -15,13 +15,38 @@ from app.widgets import layout
 from app.widgets.captions import caption
 from app.widgets.point_map import point_map
 
+_TILES = (
+    (
+        "Accuracy",
+        "final_accuracy",
+        "Share of test images answered correctly after the last task, with the task unknown; the mean over tasks.",
+        "Task by task",
+        "forgetting",
+    ),
+    (
+        "Forgetting",
+        "forgetting",
+        "How far the earlier tasks have fallen from their best, on average; below zero they have gained.",
+        "When it happened",
+        "forgetting",
+    ),
+    (
+        "Right task retrieved",
+        "retrieval_accuracy",
+        "Share of test images for which the adapter of the right task was picked.",
+        "Where it went wrong",
+        "errors",
+    ),
+)
+"""Label, key in metrics.json, meaning, and the page that takes the number apart."""
+
 
 def render() -> None:
     """The first screen: a sentence, a map with Play, three tiles, two actions."""
     card = layout.run_to_explore()
     if card is None:
         return
-    st.title("What does a model forget while it goes on learning?", anchor=False)
+    layout.heading("What does a model forget?")
     found = metrics(card)
     st.markdown(_sentence(card, found))
     left, right = st.columns([5, 2], gap="medium")
@@ -29,7 +54,8 @@ def render() -> None:
         _map(card)
     with right:
         _tiles(found)
-        _actions(card)
+        with st.container(key="actions"):
+            _actions(card)
 
 
 def _sentence(card: RunCard, found: Mapping[str, Any]) -> str:
@@ -66,10 +92,10 @@ def _map(card: RunCard) -> None:
     known = spaces(card)
     if not known:
         return
-    points = pointmaps.build(card, known[-1], "task", current_task(card.tasks))
-    point_map(points, key=f"start-{card.name}", height=400, selectable=False)
+    points = pointmaps.build(card, known[0], "task", current_task(card.tasks))
+    point_map(points, key=f"start-{card.name}", height=360, selectable=False)
     caption(
-        f"every image as a point, {pointmaps.SPACES[known[-1]].where}. Press **Play** to see the tasks arrive.",
+        f"every image as a point, {pointmaps.SPACES[known[0]].where}. Press **Play** to see the tasks arrive.",
         "rings: images that were taken for another task's. Point at one to see it.",
         "an image is answered with the adapter of the task that it is taken for, so a ring is usually a mistake. "
         "Distances between far clusters carry no meaning.",
@@ -78,22 +104,11 @@ def _map(card: RunCard) -> None:
 
 def _tiles(found: Mapping[str, Any]) -> None:
     """Three numbers, each with the page that takes it apart."""
-    with st.container(border=True):
-        _tile("Accuracy", found["final_accuracy"], "Share of test images answered correctly after the last task, task "
-              "unknown; mean over tasks.")  # fmt: skip
-        layout.page_link("Task by task", "forgetting")
-    with st.container(border=True):
-        _tile("Forgetting", found["forgetting"], "How far each earlier task has fallen from its best, on average; below "
-              "zero it has gained.")  # fmt: skip
-        layout.page_link("When it happened", "forgetting")
-    with st.container(border=True):
-        _tile("Right task retrieved", found["retrieval_accuracy"], "Share of test images for which the right task's "
-              "adapter was picked.")  # fmt: skip
-        layout.page_link("Where it went wrong", "errors")
-
-
-def _tile(label: str, value: float | None, text: str) -> None:
-    st.metric(label, "–" if value is None else f"{value:.1%}", help=text)
+    for label, key, meaning, more, page in _TILES:
+        with st.container(border=True, gap="small"):
+            value = found[key]
+            st.metric(label, "–" if value is None else f"{value:.1%}", help=meaning)
+            layout.page_link(more, page)
 
 
 def _actions(card: RunCard) -> None:

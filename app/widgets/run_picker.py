@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
+
 import streamlit as st
 
 from app.loading import manifest
 from app.state import RUN, TASK, RunCard, available, current_task, set_parameters
+from app.widgets import layout
 
 _MARKS = {"queued": "waiting", "running": "training", "failed": "failed", "cancelled": "cancelled"}
+
+
+_DATED = re.compile(r"(\d{4}-\d\d-\d\d)-(\d\d)(\d\d)-")
 
 
 def run_picker(card: RunCard | None) -> None:
@@ -15,20 +22,30 @@ def run_picker(card: RunCard | None) -> None:
     cards = {known.name: known for known in available()}
     if not cards:
         return
+    labels = _labels(list(cards.values()))
     st.session_state["run-picker"] = card.name if card is not None and card.name in cards else None
     st.selectbox(
         "Run",
         list(cards),
         key="run-picker",
-        format_func=lambda name: _label(cards[name]) if name in cards else name,
+        format_func=lambda name: labels.get(name, name),
         placeholder="Choose a run",
         on_change=_choose_run,
     )
 
 
+def _labels(cards: list[RunCard]) -> dict[str, str]:
+    """Name to label; no two are the same."""
+    labels = {card.name: _label(card) for card in cards}
+    seen = Counter(labels.values())
+    return {name: f"{label} · {name[-4:]}" if seen[label] > 1 else label for name, label in labels.items()}
+
+
 def _label(card: RunCard) -> str:
     mark = "demo" if card.recorded else "cannot be opened" if card.problem else _MARKS.get(card.state)
-    return f"{card.title} ({mark})" if mark else f"{card.title} · {card.name}"
+    begun = _DATED.match(card.name)
+    notes = [f"{begun[1]} {begun[2]}:{begun[3]} UTC" if begun else "", mark or ""]
+    return " · ".join([card.title, *filter(None, notes)])
 
 
 def _choose_run() -> None:
@@ -40,23 +57,17 @@ def task_slider(card: RunCard | None) -> None:
     """Task time: everything is shown as it was after this task."""
     if card is None or card.tasks < 2 or card.problem:
         return
-    names = [task.name for task in manifest(card).tasks]
-    st.session_state["task-slider"] = current_task(card.tasks)
+    task = current_task(card.tasks)
+    name = layout.plain(manifest(card).tasks[task].name)
+    st.session_state["task-slider"] = task
     st.select_slider(
-        "After task",
+        f"After task {task + 1}: {name}",
         range(card.tasks),
         key="task-slider",
         format_func=lambda task: str(task + 1),
         help="Everything is shown as it was after this task had been learned.",
         on_change=_choose_task,
     )
-    st.caption(_text(names[current_task(card.tasks)]))
-
-
-def _text(name: str) -> str:
-    from app.widgets.layout import plain
-
-    return plain(name)
 
 
 def _choose_task() -> None:
