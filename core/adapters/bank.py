@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 import torch
 from torch import Tensor, nn
 
+from core.adapters.module_list import ModulesOf
 from core.adapters.sites import Site
 from core.adapters.updates import LowRank, Updates
 
@@ -46,7 +47,7 @@ class AdapterBank(nn.Module):
     def __init__(self, shapes: Mapping[Site, tuple[int, int]], device: torch.device) -> None:
         super().__init__()
         self.shapes, self.device = dict(shapes), device
-        self.adapters = nn.ModuleList()
+        self.adapters: ModulesOf[Adapter] = ModulesOf()
 
     @property
     def sites(self) -> tuple[Site, ...]:

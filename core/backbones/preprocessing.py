@@ -32,7 +32,7 @@ class Preprocessing:
             image = image.resize((width, height), _FILTERS[self.interpolation])
         left, top = (width - self.size) // 2, (height - self.size) // 2
         square = image.crop((left, top, left + self.size, top + self.size))
-        return np.ascontiguousarray(np.asarray(square, dtype=np.uint8).transpose(2, 0, 1))
+        return np.asarray(square, dtype=np.uint8).transpose(2, 0, 1).copy()
 
     def normalise(self, pixels: Tensor) -> Tensor:
         """float32 (n, 3, size, size), normalised, of uint8 pixels; on the pixels' device."""

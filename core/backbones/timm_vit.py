@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import timm
 import torch
@@ -157,5 +157,5 @@ def _block(block: TimmBlock, name: str) -> Block:
 def _preprocessing(model: VisionTransformer) -> Preprocessing:
     config = timm.data.resolve_data_config(model=model)
     size = model.patch_embed.img_size[0]
-    interpolation = "bilinear" if config["interpolation"] == "bilinear" else "bicubic"
+    interpolation: Literal["bilinear", "bicubic"] = "bilinear" if config["interpolation"] == "bilinear" else "bicubic"
     return Preprocessing(size, tuple(config["mean"]), tuple(config["std"]), interpolation, float(config["crop_pct"]))

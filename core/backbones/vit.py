@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from core.adapters.module_list import ModulesOf
 from core.adapters.updates import NO_UPDATES, BlockUpdates, Update, Updates
 from core.backbones.preprocessing import Preprocessing
 
@@ -59,7 +60,8 @@ class Block(nn.Module):
         if rows == tokens:
             q, k, v = F.linear(x, self.qkv.weight, self.qkv.bias).chunk(3, dim=-1)
         else:
-            bias_q, bias_kv = (None, None) if self.qkv.bias is None else self.qkv.bias.split([width, 2 * width])
+            bias: Tensor | None = self.qkv.bias  # timm allows none, whatever nn.Linear's annotation says
+            bias_q, bias_kv = (None, None) if bias is None else bias.split([width, 2 * width])
             q = F.linear(queried, self.qkv.weight[:width], bias_q)
             k, v = F.linear(x, self.qkv.weight[width:], bias_kv).chunk(2, dim=-1)
         q = _updated(q, queried, updates.get("q"))
@@ -110,7 +112,7 @@ class Backbone(nn.Module):
         super().__init__()
         self.name, self.title, self.family = name, title, family
         self.stem = stem
-        self.blocks = nn.ModuleList(blocks)
+        self.blocks: ModulesOf[Block] = ModulesOf(blocks)
         self.readout = readout
         self.preprocessing = preprocessing
         self.eval().requires_grad_(False)
@@ -154,19 +156,22 @@ class Backbone(nn.Module):
         self, tokens: Tensor, first: int, last: int, updates: Updates | None = None, *, cls_only: bool = False
     ) -> Tensor:
         """Blocks first … last−1 with `updates`. `cls_only` lets the last of them compute the CLS row alone."""
-        for tokens in self.steps(tokens, first, last, updates, cls_only=cls_only):
-            pass
+        updates = updates or {}
+        for index in range(first, last):
+            tokens = self._block(tokens, index, updates, cls_only and index == last - 1)
         return tokens
 
     def steps(
         self, tokens: Tensor, first: int, last: int, updates: Updates | None = None, *, cls_only: bool = False
     ) -> Iterator[Tensor]:
         """The tokens after each of the blocks first … last−1, in turn."""
-        updates = updates or {}
         for index in range(first, last):
-            rows = 1 if cls_only and index == last - 1 else None
-            tokens = self.blocks[index](tokens, updates.get(index, NO_UPDATES), rows)
+            tokens = self._block(tokens, index, updates or {}, cls_only and index == last - 1)
             yield tokens
+
+    def _block(self, tokens: Tensor, index: int, updates: Updates, cls_only: bool) -> Tensor:
+        after: Tensor = self.blocks[index](tokens, updates.get(index, NO_UPDATES), 1 if cls_only else None)
+        return after
 
     def forward(self, images: Tensor, updates: Updates | None = None) -> Tensor:
         """Embeddings (n, width) of normalised images."""
@@ -179,7 +184,6 @@ class Backbone(nn.Module):
             digest.update(key.encode())
             digest.update(value.detach().cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()
-
 
 
 def _updated(projected: Tensor, x: Tensor, update: Update | None) -> Tensor:

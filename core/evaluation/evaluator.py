@@ -28,7 +28,7 @@ for bit whatever company it is computed in."""
 
 @dataclass
 class Watched:
-    """A task's images that the evaluator follows: encoded, with remembered embeddings."""
+    """A task's images that the evaluator follows: encoded, with the embeddings that still hold."""
 
     task: int
     data: EncodedImages
@@ -56,8 +56,7 @@ class Evaluator:
             return self._embed(data, task, rows)
 
         true = torch.full((len(data),), tasks) if isinstance(tasks, int) else tasks
-        remember = PAST_IS_FROZEN in self.method.promises
-        return Inputs(data.frozen, embed, labels=data.labels, tasks=true, remember=remember, memo=memo)
+        return Inputs(data.frozen, embed, labels=data.labels, tasks=true, memo=memo)
 
     @torch.no_grad()
     def _embed(self, data: EncodedImages, task: int, rows: Tensor) -> Tensor:
@@ -74,6 +73,9 @@ class Evaluator:
     @torch.no_grad()
     def predictions(self, after_task: int) -> pa.Table:
         """PREDICTION_COLUMNS for every test image watched."""
+        if PAST_IS_FROZEN not in self.method.promises:
+            for watched in self.tests:
+                watched.memo.clear()
         return pa.concat_tables([self._rows(watched, after_task) for watched in self.tests])
 
     def _rows(self, watched: Watched, after_task: int) -> pa.Table:

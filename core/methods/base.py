@@ -126,9 +126,7 @@ class Method(nn.Module, ABC):
     def embed(self, tokens: Tensor, task: int) -> Tensor:
         """(n, width) embeddings with task `task`'s adapters, of tokens that enter `first_block`."""
         backbone = self.backbone
-        last = backbone.run(
-            tokens, self.first_block, backbone.depth, self.updates(task), cls_only=backbone.cls_only
-        )
+        last = backbone.run(tokens, self.first_block, backbone.depth, self.updates(task), cls_only=backbone.cls_only)
         return backbone.readout(last)
 
     def passes(self) -> tuple[bool, int]:
@@ -165,6 +163,13 @@ class Method(nn.Module, ABC):
 
     def load_shared(self, state: Mapping[str, Tensor]) -> None:
         """Take back what `shared_state` returned after the last finished task."""
+
+    def answer_state(self) -> dict[str, Tensor]:
+        """The part of what is shared that answering takes; small, where `shared_state` may be large."""
+        return {}
+
+    def load_answer(self, state: Mapping[str, Tensor]) -> None:
+        """Take back what `answer_state` returned: enough to answer, not to learn on."""
 
 
 def best_per_task(class_scores: Tensor, classes: list[tuple[int, ...]]) -> Tensor:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from core.adapters.module_list import ModulesOf
+
 
 class TaskHeads(nn.Module):
     """Task k's head maps an embedding (n, width) to logits of its own classes."""
@@ -12,7 +14,7 @@ class TaskHeads(nn.Module):
     def __init__(self, width: int, device: torch.device) -> None:
         super().__init__()
         self.width, self.device = width, device
-        self.heads = nn.ModuleList()
+        self.heads: ModulesOf[nn.Linear] = ModulesOf()
 
     def __len__(self) -> int:
         return len(self.heads)
@@ -27,7 +29,8 @@ class TaskHeads(nn.Module):
 
     def forward(self, embedding: Tensor, task: int) -> Tensor:
         """Logits (n, classes of task)."""
-        return self.heads[task](embedding)
+        logits: Tensor = self.heads[task](embedding)
+        return logits
 
     def joined(self, embedding: Tensor) -> Tensor:
         """Logits (n, all classes), tasks in order."""

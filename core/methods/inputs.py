@@ -15,22 +15,19 @@ class Inputs:
     """n images. `frozen` is (n, features); `labels` and `tasks` (n,) are for fitting and for the oracle alone."""
 
     def __init__(
-        self, frozen: Tensor, embed: Embed, *, labels: Tensor, tasks: Tensor, remember: bool, memo: Memo | None = None
+        self, frozen: Tensor, embed: Embed, *, labels: Tensor, tasks: Tensor, memo: Memo | None = None
     ) -> None:
+        """`memo` carries embeddings over from earlier calls, for as long as the method has not moved them."""
         self.frozen, self.labels, self.tasks = frozen, labels, tasks
         self._embed = embed
-        self._memo = (memo if memo is not None else {}) if remember else None
+        self._memo: Memo = {} if memo is None else memo
 
     def __len__(self) -> int:
         return len(self.frozen)
 
     def embedding(self, task: int, rows: Tensor | None = None) -> Tensor:
-        """(n, width), or (len(rows), width), with task `task`'s adapters. Each is computed once where that is safe:
-        for methods that promise never to change a past task.
-        """
+        """(n, width), or (len(rows), width), with task `task`'s adapters; each is computed once."""
         rows = torch.arange(len(self)) if rows is None else rows.cpu()
-        if self._memo is None:
-            return self._embed(task, rows)
         known, values = self._memo.get(task, (torch.zeros(len(self), dtype=torch.bool), None))
         missing = rows[~known[rows]]
         if len(missing) or values is None:

@@ -50,5 +50,11 @@ class LinearDiscriminant(FrozenClassifier):
     def load_shared(self, state: Mapping[str, Tensor]) -> None:
         self.discriminant.load_shared(state)
 
+    def answer_state(self) -> dict[str, Tensor]:
+        return self.discriminant.answer_state()
+
+    def load_answer(self, state: Mapping[str, Tensor]) -> None:
+        self.discriminant.load_answer(state)
+
 
 METHOD = LinearDiscriminant

@@ -67,7 +67,7 @@ class Proteus(TaskAdapters):
         earlier = torch.zeros(self.bank.units(task), device=self.device)
 
         def coefficients(site: Site) -> Tensor:
-            reuse = newest.reuse[site.name] if site.name in newest.reuse else earlier
+            reuse = newest.reuse.get(site.name, earlier)
             return self.config.adapters.alpha * torch.cat([reuse, own])
 
         return self.bank.compose(task + 1, coefficients)
@@ -114,6 +114,14 @@ class Proteus(TaskAdapters):
         super().load_shared(state)
         if self.ridge:
             self.ridge.load(state)
+
+    def answer_state(self) -> dict[str, Tensor]:
+        return {**super().answer_state(), **(self.ridge.answer_state() if self.ridge else {})}
+
+    def load_answer(self, state: Mapping[str, Tensor]) -> None:
+        super().load_answer(state)
+        if self.ridge:
+            self.ridge.load_answer(state)
 
 
 METHOD = Proteus

@@ -34,9 +34,7 @@ class RanPac(FrozenClassifier):
     def begin_task(self, task: int, classes: tuple[int, ...], generator: torch.Generator) -> None:
         super().begin_task(task, classes, generator)
         if task == 0:
-            self.ridge = RandomFeatureRidge(
-                self.features, self.options.random_features, self.config.seed, self.device
-            )
+            self.ridge = RandomFeatureRidge(self.features, self.options.random_features, self.config.seed, self.device)
 
     def end_task(self, task: int, inputs: Inputs) -> None:
         self.ridge.fit(inputs.frozen, inputs.labels, self.classes[task][-1] + 1)
@@ -55,6 +53,12 @@ class RanPac(FrozenClassifier):
 
     def load_shared(self, state: Mapping[str, Tensor]) -> None:
         self.ridge.load(state)
+
+    def answer_state(self) -> dict[str, Tensor]:
+        return self.ridge.answer_state()
+
+    def load_answer(self, state: Mapping[str, Tensor]) -> None:
+        self.ridge.load_answer(state)
 
 
 METHOD = RanPac

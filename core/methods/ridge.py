@@ -54,7 +54,7 @@ class RandomFeatureRidge:
             return self.ridge
         gram, cross = self.gram + fit.T @ fit, self.cross + fit.T @ targets[~held_out]
         errors = [(check @ _solve(gram, cross, ridge) - targets[held_out]).square().mean() for ridge in _RIDGES]
-        return _RIDGES[int(torch.stack(errors).argmin())]
+        return _RIDGES[int(torch.stack(errors).nan_to_num(torch.inf).argmin())]
 
     def state(self) -> dict[str, Tensor]:
         """For the shared file of the run folder; the projection comes back from the seed."""
@@ -69,12 +69,23 @@ class RandomFeatureRidge:
         device = self.gram.device
         if state["ridge.gram"].shape != self.gram.shape:
             raise UserError("The run's random features are of another size than its configuration says: it is damaged.")
-        self.gram, self.cross = state["ridge.gram"].to(device), state["ridge.cross"].to(device)
+        self.gram = state["ridge.gram"].to(device, copy=True)  # a copy, because it is added to in place
+        self.cross = state["ridge.cross"].to(device, copy=True)
         self.ridge = float(state["ridge.weight"][0])
         self.solution = _solve(self.gram, self.cross, self.ridge)
 
+    def answer_state(self) -> dict[str, Tensor]:
+        """What scoring takes."""
+        return {"ridge.solution": self.solution.cpu()}
+
+    def load_answer(self, state: Mapping[str, Tensor]) -> None:
+        """Take back what `answer_state` returned."""
+        self.solution = state["ridge.solution"].to(self.gram.device)
+
 
 def _solve(gram: Tensor, cross: Tensor, ridge: float) -> Tensor:
+    """(G + λI)⁻¹C; NaN where λ is too small for float32 to factor the matrix."""
     loaded = gram.clone()
     loaded.diagonal().add_(ridge * float(gram.diagonal().mean().clamp_min(1e-12)))
-    return torch.cholesky_solve(cross, torch.linalg.cholesky(loaded))
+    factor, failed = torch.linalg.cholesky_ex(loaded)
+    return torch.cholesky_solve(cross, factor) if not failed else torch.full_like(cross, torch.nan)

@@ -16,6 +16,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from core.adapters.gates import BlockGates
+from core.adapters.module_list import ModulesOf
 from core.adapters.sites import Site, parse_blocks
 from core.adapters.updates import Dense, Updates
 from core.backbones.vit import Backbone
@@ -50,7 +51,7 @@ class Taps(TaskAdapters):
     def __init__(self, backbone: Backbone, features: int, config: RunConfig, device: torch.device) -> None:
         super().__init__(backbone, features, config, device)
         self.shapes = {site: backbone.site_shape(site.projection) for site in self.adapter_sites()}
-        self.residuals = nn.ModuleList()
+        self.residuals: ModulesOf[_Residual] = ModulesOf()
 
     def grow(self, task: int, generator: torch.Generator) -> None:
         self.residuals.requires_grad_(False)

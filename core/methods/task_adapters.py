@@ -177,3 +177,10 @@ class TaskAdapters(Method):
     def load_shared(self, state: Mapping[str, Tensor]) -> None:
         if self.frozen_space:
             self.frozen_space.load_shared(state)
+
+    def answer_state(self) -> dict[str, Tensor]:
+        return self.frozen_space.answer_state() if self.frozen_space else {}
+
+    def load_answer(self, state: Mapping[str, Tensor]) -> None:
+        if self.frozen_space:
+            self.frozen_space.load_answer(state)

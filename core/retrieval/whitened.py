@@ -145,3 +145,13 @@ class WhitenedRetriever:
     def load_shared(self, state: Mapping[str, Tensor]) -> None:
         self.pooled.load(state)
         self._refresh()
+
+    def answer_state(self) -> dict[str, Tensor]:
+        return {
+            "whitening.centre": self.whitening.centre.cpu(),
+            "whitening.projection": self.whitening.projection.cpu().contiguous(),
+        }
+
+    def load_answer(self, state: Mapping[str, Tensor]) -> None:
+        centre, projection = state["whitening.centre"], state["whitening.projection"]
+        self.whitening = Whitening(centre.to(self.device), projection.to(self.device))

@@ -87,6 +87,6 @@ class PooledCovariance:
 
     def load(self, state: Mapping[str, Tensor]) -> None:
         """Take over what `state` returned."""
-        self.scatter = state["covariance.scatter"].to(self.scatter.device)
+        self.scatter = state["covariance.scatter"].to(self.scatter.device, copy=True)
         self.images = int(state["covariance.sums"][0])
         self.fourth = float(state["covariance.sums"][1])

@@ -5,7 +5,8 @@ status.json          Status, replaced atomically
 events.jsonl         one JSON object a line, append only; `kind` says which (EVENT_KINDS)
 tasks/000/           complete or absent: adapter.safetensors, head.safetensors, mixture.npz, gates.json,
                      predictions.parquet, embeddings.npz, done.json (TaskDone, written last)
-shared/000.safetensors   what a method carries over tasks after task 0 (running sums); only the newest is kept
+shared/000.safetensors   what a method carries over tasks after task 0 (running sums); none once it is done
+answer.safetensors   what answering for a new image takes beside the task folders
 predictions.parquet  PREDICTION_COLUMNS, a row per (after_task, test image of a task seen so far)
 images.parquet       IMAGE_COLUMNS, a row an image: all test images, and some training images
 embeddings.npz       float16 (images, width), one array a space, aligned with images.parquet

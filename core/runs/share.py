@@ -41,6 +41,7 @@ _SHARED_FILES = re.compile(
       | tasks/\d{3}/(?:mixture|embeddings)\.npz
       | tasks/\d{3}/(?:gates|done)\.json
       | tasks/\d{3}/predictions\.parquet
+      | answer\.safetensors
       | shared/\d{3}\.safetensors
       | sprites/\d{3}\.webp""",
     re.VERBOSE | re.ASCII,

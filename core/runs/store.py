@@ -227,9 +227,11 @@ class RunWriter:
         embeddings: Mapping[str, np.ndarray],
         projection: pa.Table | None,
         metrics: Mapping[str, Any],
+        answer: Mapping[str, torch.Tensor],
     ) -> None:
         """Write what is known once all tasks are done; metrics.json comes last.
 
+        `answer` is what answering takes beside the task folders.
         `embeddings`: (images, width) a space, kept as float16. Raises ValueError when rows do not match `images`.
         """
         for space, rows in embeddings.items():
@@ -245,7 +247,14 @@ class RunWriter:
                     formats.write_table(file, formats.conform(table, schema))
             with replacing(self.folder / "embeddings.npz") as file:
                 formats.write_arrays(file, {space: rows.astype(np.float16) for space, rows in embeddings.items()})
+            with replacing(self.folder / "answer.safetensors") as file:
+                formats.write_tensors(file, answer)
             write_json(self.folder / "metrics.json", dict(metrics))
+
+    def drop_shared(self) -> None:
+        """Let go of what only learning another task would need; for a run whose state says that it is done."""
+        for sums in (self.folder / "shared").glob("*.safetensors"):
+            sums.unlink()
 
     def cancel_requested(self) -> bool:
         """Whether somebody asked for this run to stop."""
@@ -338,6 +347,11 @@ class Run:
         if space not in found:
             raise UserError(f"Run {self.name} has no embeddings in the space “{space}”.")
         return found[space]
+
+    @property
+    def answer(self) -> dict[str, torch.Tensor]:
+        """What answering takes beside the task folders. Raises UserError when it is missing or damaged."""
+        return formats.read_tensors(self.folder / "answer.safetensors")
 
     def events(self) -> list[dict[str, Any]]:
         """What happened, oldest first; a last line that is still being written is left out."""

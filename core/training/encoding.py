@@ -32,16 +32,16 @@ class EncodedImages:
         store: TokenStore | None,
     ) -> None:
         self.images, self.frozen, self.embedding = images, frozen, embedding
-        self.labels = torch.from_numpy(images.labels).to(frozen.device)
+        self.labels = torch.tensor(images.labels).to(frozen.device)
         self._encoder, self._store = encoder, store
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def tokens(self, rows: Tensor) -> Tensor:
-        """(len(rows), tokens, width) entering the first adapted block, on the device; from the cache where there is one.
+        """(len(rows), tokens, width) entering the first adapted block, on the device. `rows` is on the CPU.
 
-        `rows` is on the CPU.
+        From the cache where there is one.
         """
         if self._store is None:
             return self._encoder.prefix(self.images, rows)
@@ -59,12 +59,24 @@ class EncodedImages:
         return EncodedImages(self._encoder, images, self.frozen[here], self.embedding[here], store)
 
 
+Encodings = dict[tuple[str, ...], EncodedImages]
+"""Frozen passes that several runs of one process share, by what decides them."""
+
+
 class Encoder:
     """Runs the frozen backbone for a method whose adapters start at `first_block`."""
 
     def __init__(
-        self, backbone: Backbone, features: FrozenFeatures, first_block: int, precision: Precision, cache: str
+        self,
+        backbone: Backbone,
+        features: FrozenFeatures,
+        first_block: int,
+        precision: Precision,
+        cache: str,
+        shared: Encodings | None = None,
     ) -> None:
+        """`shared` keeps every pass in memory and looks there first."""
+        self.shared = shared
         self.backbone, self.features, self.first_block = backbone, features, first_block
         self.precision: Precision = precision
         self.cache = cache
@@ -73,6 +85,21 @@ class Encoder:
 
     def encode(self, images: ImageSet, advance: Advance) -> EncodedImages:
         """The frozen pass over `images`, in batches of ENCODE_BATCH."""
+        if self.shared is None:
+            return self._encode(images, advance)
+        deciding = (self.backbone.fingerprint(), images.fingerprint, repr(self.features.states), self.precision)
+        # A pass that kept tokens also serves a method that wants none.
+        for block in {self.first_block, *range(self.backbone.depth)} if not self._keeps_tokens else {self.first_block}:
+            if found := self.shared.get((*deciding, str(block))):
+                advance(len(images))
+                return found
+        return self.shared.setdefault((*deciding, str(self.first_block)), self._encode(images, advance))
+
+    @property
+    def _keeps_tokens(self) -> bool:
+        return self.first_block < self.backbone.depth
+
+    def _encode(self, images: ImageSet, advance: Advance) -> EncodedImages:
         store = self._store(len(images))
         frozen, embeddings = [], []
         for start in range(0, len(images), ENCODE_BATCH):
@@ -89,10 +116,10 @@ class Encoder:
     def _pass(self, images: ImageSet, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Tokens entering `first_block`, frozen features and final embedding of some images."""
         with autocast(self.device, self.precision):
-            tokens = self._stem(images, rows)
-            entering = tokens
-            states = {0: tokens} if 0 in self.features.states else {}
-            for state, tokens in enumerate(self.backbone.steps(tokens, 0, self.backbone.depth), start=1):
+            entering = tokens = self._stem(images, rows)
+            states: dict[int, Tensor] = {}
+            for state, after in enumerate(self.backbone.steps(entering, 0, self.backbone.depth), start=1):
+                tokens = after
                 if state == self.first_block:
                     entering = tokens
                 if state in self.features.states:
@@ -112,7 +139,7 @@ class Encoder:
         return self.backbone.stem(preprocessing.normalise(pixels))
 
     def _store(self, images: int) -> TokenStore | None:
-        if self.first_block == self.backbone.depth:
+        if not self._keeps_tokens:
             return None
         dtype = torch.bfloat16 if self.precision == "bfloat16" else torch.float32
         shape = (images, self.tokens_per_image, self.backbone.width)

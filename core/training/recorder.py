@@ -80,7 +80,9 @@ class Recorder:
         for watched, data in zip(self._memos(watch), (watch.test, watch.train), strict=True):
             inputs = self.evaluator.inputs(data, watch.kept.task, watched)
             adapted = self.method.first_block < self.method.backbone.depth
-            values = inputs.embedding(watch.kept.task) if adapted and len(data) else data.embedding
+            moving = PAST_IS_FROZEN not in self.method.promises
+            task = 0 if moving else watch.kept.task  # one model has one embedding, whatever the task
+            values = inputs.embedding(task) if adapted and len(data) else data.embedding
             parts.append(values.cpu().numpy().astype(np.float16))
         return np.concatenate(parts)
 

@@ -28,7 +28,7 @@ from core.runs.schema import PREDICTION_COLUMNS, BackboneInfo, Manifest, TaskDon
 from core.runs.store import Run, RunWriter, new_run_name
 from core.training.costs import answer_costs
 from core.training.device import Precision, hardware, pick_device, pick_precision
-from core.training.encoding import EncodedImages, Encoder
+from core.training.encoding import EncodedImages, Encoder, Encodings
 from core.training.loop import steps_for, train_task
 from core.training.progress import Cancelled, Listener, Progress
 from core.training.recorder import Recorder, Watch, map_table, plan
@@ -39,14 +39,21 @@ _PACKAGES = ("torch", "timm", "open_clip_torch", "scikit-learn", "umap-learn", "
 
 
 def start_run(
-    config: RunConfig, runs: Path, listener: Listener, title: str | None = None, name: str | None = None
+    config: RunConfig,
+    runs: Path,
+    listener: Listener,
+    title: str | None = None,
+    name: str | None = None,
+    encodings: Encodings | None = None,
 ) -> Path:
     """Train and evaluate what `config` says; returns the run's folder.
+
+    `encodings` lets runs of one process share their frozen passes, at the price of keeping them all in memory.
 
     Raises UserError when something is wrong with the configuration, the images, the weights or the disk. A run that
     was asked to stop returns normally, its state 'cancelled'.
     """
-    session = _Session(config, precision=None)
+    session = _Session(config, precision=None, encodings=encodings)
     manifest = session.manifest(name or new_run_name(config.method.name, session.stream.name), title)
     return session.run(RunWriter.create(runs, manifest), listener)
 
@@ -56,6 +63,8 @@ def resume_run(folder: Path, listener: Listener) -> Path:
 
     Raises UserError when the run cannot be read, or its images or weights are no longer the same.
     """
+    if Run(folder).status.state == "done":
+        return folder
     writer = RunWriter.reopen(folder)
     manifest = Run(folder).manifest
     config = validate(RunConfig, manifest.config, f"{folder}/manifest.json")
@@ -70,7 +79,7 @@ def resume_run(folder: Path, listener: Listener) -> Path:
 class _Session:
     """Everything a run needs while it goes on."""
 
-    def __init__(self, config: RunConfig, precision: Precision | None) -> None:
+    def __init__(self, config: RunConfig, precision: Precision | None, encodings: Encodings | None = None) -> None:
         self.started = time.monotonic()
         self.config = config
         method_type = method_class(config.method.name)
@@ -81,7 +90,7 @@ class _Session:
         features = FrozenFeatures(self.backbone, config.retrieval.features)
         self.method: Method = method_type(self.backbone, features.width, config, self.device)
         self.encoder = Encoder(
-            self.backbone, features, self.method.first_block, self.precision, config.training.cache
+            self.backbone, features, self.method.first_block, self.precision, config.training.cache, encodings
         )
         self.groups = self.method.curriculum(len(self.stream.tasks))
         self.kept = plan(self.stream, config.record.train_per_class)
@@ -256,10 +265,15 @@ class _Session:
         images = self.recorder.images(self.stream, self.writer.folder / "sprites", self.config.record.thumbnail)
         tables = [self.writer.load_task(task).predictions for task in range(last + 1)]
         self.writer.finish(
-            images=images, embeddings=spaces, projection=projection, metrics=self._metrics(run, tables)
+            images=images,
+            embeddings=spaces,
+            projection=projection,
+            metrics=self._metrics(run, tables),
+            answer=self.method.answer_state(),
         )
         self.progress.tell("done", "finished")
         self.writer.event("end", state="done")
+        self.writer.drop_shared()
 
     def _metrics(self, run: Run, tables: list[Any]) -> dict[str, Any]:
         import pyarrow as pa

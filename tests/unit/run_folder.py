@@ -93,7 +93,7 @@ def write_run(runs: Path, name: str = "a-run", seed: int = 0, tasks: int = 2, **
     if tasks == 2:
         Image.new("RGB", (64 * 32, 64)).save(writer.folder / "sprites" / "000.webp")
         arrays = {space: np.arange(IMAGES * 4, dtype=np.float32).reshape(IMAGES, 4) for space in SPACES}
-        writer.finish(images=images(), embeddings=arrays, projection=projection(), metrics=metrics())
+        writer.finish(images=images(), embeddings=arrays, projection=projection(), metrics=metrics(), answer={})
     writer.status(Status(state="done" if tasks == 2 else "cancelled", tasks=2, fraction=tasks / 2))
     writer.event("end")
     return writer.folder

@@ -74,7 +74,8 @@ def test_open_clip_forward_is_stock(clip_files):
 
 
 @pytest.mark.parametrize(
-    "name", ["vit_tiny_patch16_224", "vit_small_patch14_dinov2", "vit_small_patch14_reg4_dinov2", "deit3_small_patch16_224"]
+    "name",
+    ["vit_tiny_patch16_224", "vit_small_patch14_dinov2", "vit_small_patch14_reg4_dinov2", "deit3_small_patch16_224"],
 )
 def test_timm_forward_is_stock(name):
     torch.manual_seed(0)
@@ -109,8 +110,16 @@ def test_update_equals_changed_weight(backbone):
         update = LowRank(torch.randn(3, width) * 0.1, torch.randn(out, 3) * 0.1, torch.rand(3))
         added = backbone(x, {1: {projection: update}})
         block = backbone.blocks[1]
-        weight = block.qkv.weight if projection in "qkv" else {"o": block.out, "fc1": block.fc1, "fc2": block.fc2}[projection].weight
-        rows = slice("qkv".index(projection) * out, ("qkv".index(projection) + 1) * out) if projection in "qkv" else slice(None)
+        weight = (
+            block.qkv.weight
+            if projection in "qkv"
+            else {"o": block.out, "fc1": block.fc1, "fc2": block.fc2}[projection].weight
+        )
+        rows = (
+            slice("qkv".index(projection) * out, ("qkv".index(projection) + 1) * out)
+            if projection in "qkv"
+            else slice(None)
+        )
         with torch.no_grad():
             weight[rows] += update.matrix()
             merged = backbone(x)
@@ -169,7 +178,14 @@ def test_features_of_several_blocks():
 
 @pytest.mark.parametrize(
     ("text", "blocks"),
-    [("all", (0, 1, 2, 3)), ("last:2", (2, 3)), ("first:1", (0,)), ("1,3", (1, 3)), ("0-2", (0, 1, 2)), ("3,1", (1, 3))],
+    [
+        ("all", (0, 1, 2, 3)),
+        ("last:2", (2, 3)),
+        ("first:1", (0,)),
+        ("1,3", (1, 3)),
+        ("0-2", (0, 1, 2)),
+        ("3,1", (1, 3)),
+    ],
 )
 def test_blocks_are_parsed(text, blocks):
     assert parse_blocks(text, 4) == blocks

@@ -1,0 +1,102 @@
+"""Every method on one stream with the same settings, as a table.
+
+python -m tests.benchmarks.methods --stream ../shared/data/cifar100-subset.zip --tasks 10 --train-per-class 100 \
+    --image-size 98 --blocks last:4 --runs runs
+
+The frozen passes are shared between the methods (they are the same), so the seconds of all but the first leave them out.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from core.config import RunConfig, validate
+from core.methods import method_names
+from core.runs.schema import Status
+from core.runs.store import Run
+from core.training.encoding import Encodings
+from core.training.run import start_run
+
+COLUMNS = {
+    "final_accuracy": "class-incremental",
+    "task_aware_accuracy": "task-aware",
+    "retrieval_accuracy": "retrieval",
+    "average_incremental_accuracy": "average incremental",
+    "forgetting": "forgetting",
+    "train_seconds": "train s",
+    "bytes_per_task": "bytes a task",
+}
+
+
+def main(
+    stream: Annotated[str, typer.Option()] = "split-digits",
+    tasks: Annotated[int | None, typer.Option()] = None,
+    task_by: Annotated[str, typer.Option()] = "classes",
+    train_per_class: Annotated[int | None, typer.Option()] = None,
+    test_per_class: Annotated[int | None, typer.Option()] = None,
+    image_size: Annotated[int | None, typer.Option()] = None,
+    blocks: Annotated[str, typer.Option()] = "last:4",
+    epochs: Annotated[int, typer.Option()] = 5,
+    seed: Annotated[int, typer.Option()] = 0,
+    backbone: Annotated[str, typer.Option()] = "dinov2-s14",
+    methods: Annotated[str, typer.Option(help="comma-separated; all by default")] = "",
+    runs: Annotated[Path, typer.Option()] = Path("runs"),
+) -> None:
+    """Train each method and print a Markdown-ready table, best first."""
+    encodings: Encodings = {}
+    names = methods.split(",") if methods else sorted(method_names(), key=lambda name: name != "proteus")
+    rows = []
+    for name in names:
+        values = {
+            "seed": seed,
+            "stream": {
+                "name": stream,
+                "tasks": tasks,
+                "task_by": task_by,
+                "train_per_class": train_per_class,
+                "test_per_class": test_per_class,
+            },
+            "backbone": {"name": backbone, "image_size": image_size},
+            "adapters": {"blocks": blocks},
+            "training": {"epochs": epochs},
+            "method": {"name": name},
+            "record": {"projection": False},
+        }
+        folder = start_run(validate(RunConfig, values), runs, _Told(name), encodings=encodings)
+        rows.append((name, Run(folder).metrics))
+        _show(rows)
+
+
+class _Told:
+    """A line on standard error for each new task of a method."""
+
+    def __init__(self, name: str) -> None:
+        self.name, self.task = name, -1
+
+    def __call__(self, status: Status) -> None:
+        if status.task != self.task:
+            self.task = status.task
+            print(f"{self.name}: task {status.task + 1} of {status.tasks}", file=sys.stderr, flush=True)
+
+
+def _show(rows: list[tuple[str, dict]]) -> None:
+    table = Table("method", *COLUMNS.values())
+    for name, metrics in sorted(rows, key=lambda row: -row[1]["final_accuracy"]):
+        table.add_row(name, *(_cell(metrics[key]) for key in COLUMNS))
+    Console(width=140).print(table)
+
+
+def _cell(value: float | None) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.3f}" if abs(value) < 10 else f"{value:,.0f}"
+
+
+if __name__ == "__main__":
+    typer.run(main)

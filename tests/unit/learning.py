@@ -1,0 +1,77 @@
+"""A small stream of random images for tests of methods: three tasks of two classes that are easy to tell apart."""
+
+from __future__ import annotations
+
+import torch
+
+from core.backbones.features import FrozenFeatures
+from core.backbones.timm_vit import load_tiny
+from core.config import RunConfig, validate
+from core.methods import method_class
+from core.methods.base import Method, Step
+from core.methods.inputs import Inputs
+
+CPU = torch.device("cpu")
+TASKS = ((0, 1), (2, 3), (4, 5))
+
+
+def build(name: str, *, blocks: str = "last:2", retrieval: dict | None = None, **options) -> Method:
+    """A method on the tiny backbone."""
+    if name == "ranpac":
+        options = {"random_features": 64, **options}
+    values = {
+        "method": {"name": name, **options},
+        "adapters": {"blocks": blocks, "rank": 2, "first_rank": 3},
+        "retrieval": {"features": "last:2", "dimensions": 4, "components": 3, **(retrieval or {})},
+        "backbone": {"name": "tiny"},
+    }
+    config = validate(RunConfig, values)
+    backbone = load_tiny(None)
+    features = FrozenFeatures(backbone, config.retrieval.features)
+    return method_class(name)(backbone, features.width, config, CPU).eval()
+
+
+def images(task: int, per_class: int = 8, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    """Normalised images (n, 3, 16, 16) and labels of a task: each class a fixed pattern with noise."""
+    labels = torch.tensor(TASKS[task]).repeat_interleave(per_class)
+    patterns = torch.randn(6, 3, 16, 16, generator=torch.Generator().manual_seed(99))
+    noise = torch.randn(len(labels), 3, 16, 16, generator=torch.Generator().manual_seed(1000 * seed + task))
+    return patterns[labels] + 0.5 * noise, labels
+
+
+def inputs_for(method: Method, task: int, seed: int = 0, per_class: int = 8) -> Inputs:
+    """The images of a task as the method sees them."""
+    pixels, labels = images(task, per_class, seed)
+    backbone = method.backbone
+    features = FrozenFeatures(backbone, method.config.retrieval.features)
+    with torch.no_grad():
+        start = backbone.stem(pixels)
+        states = dict(enumerate(backbone.steps(start, 0, backbone.depth), start=1))
+        frozen = features(states, backbone.readout(states[backbone.depth]))
+        tokens = states[method.first_block] if method.first_block else start
+    result = Inputs(
+        frozen,
+        lambda which, rows: method.embed(tokens[rows], which).detach(),
+        labels=labels,
+        tasks=torch.full((len(labels),), task),
+    )
+    result.tokens = tokens
+    return result
+
+
+def learn(method: Method, task: int, steps: int = 12, seed: int = 0) -> None:
+    """One task, as the training loop does it, on the whole task at each step."""
+    method.begin_task(task, TASKS[task], torch.Generator().manual_seed(seed * 10 + task))
+    data = inputs_for(method, task)
+    parameters = method.trainable()
+    if parameters:
+        optimiser = torch.optim.AdamW(parameters, lr=1e-2)
+        method.train()
+        for step in range(steps):
+            loss, _ = method.loss(data.tokens, data.labels, Step(task, step, steps))
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+        method.eval()
+    with torch.no_grad():
+        method.end_task(task, inputs_for(method, task))
