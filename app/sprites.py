@@ -1,7 +1,8 @@
 """The route that serves a run's sprite sheets, and nothing else of it.
 
 `/thumbnails/<run>/<sheet>.webp` answers with `<folder of runs>/<run>/sprites/NNN.webp`, looked for among the user's
-runs (PROTEUS_RUNS, by default `runs` in the working directory), then among the recorded ones of the project.
+runs (PROTEUS_RUNS, by default `runs` in the working directory), then among the recorded ones of the project (or of the
+folder PROTEUS_DEMOS).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
-RECORDED_RUNS = Path(__file__).resolve().parents[1] / "assets" / "runs"
+RECORDED_RUNS = Path(os.environ.get("PROTEUS_DEMOS") or Path(__file__).resolve().parents[1] / "assets" / "runs")
 
 # ASCII only, begins with a letter or digit: no separators, no dot files, no way up. The names that core.runs allows.
 _RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,119}")
@@ -31,7 +32,7 @@ _HEADERS = {
 
 def runs_folders() -> tuple[Path, ...]:
     """Where run folders are looked for, in this order."""
-    return Path(os.environ.get("PROTEUS_RUNS", "runs")), RECORDED_RUNS
+    return Path(os.environ.get("PROTEUS_RUNS") or "runs"), RECORDED_RUNS
 
 
 def sheet_template(run: str, base: str = "") -> str:

@@ -62,8 +62,8 @@ def _sentence(card: RunCard, found: Mapping[str, Any]) -> str:
     """What was measured, in words."""
     text = (
         f"A frozen vision model learned **{card.tasks} tasks one after another** ({layout.plain(card.title)}, "
-        f"{layout.plain(card.stream)}). After the last, it still answers **{found['final_accuracy']:.1%}** of the test "
-        f"images correctly; {_blame(found)}."
+        f"{layout.plain(card.stream)}). After the last, it still answers "
+        f"**{_percent(found, 'final_accuracy')}** of the test images correctly; {_blame(found)}."
     )
     other = _unprotected(card)
     if other is not None:
@@ -72,12 +72,15 @@ def _sentence(card: RunCard, found: Mapping[str, Any]) -> str:
 
 
 def _blame(found: Mapping[str, Any]) -> str:
-    mistakes, share = found["mistakes"], found["mistakes_from_wrong_task"]
-    if not mistakes:
-        return "it made no mistake"
-    if share is None:
-        return f"it made {mistakes} mistakes"
+    mistakes, share = found.get("mistakes"), found.get("mistakes_from_wrong_task")
+    if not mistakes or share is None:
+        return "it made no mistake" if mistakes == 0 else "its mistakes are on the next pages"
     return f"**{round(share * mistakes)} of its {mistakes} mistakes** came from picking the wrong task"
+
+
+def _percent(found: Mapping[str, Any], key: str) -> str:
+    value = found.get(key)
+    return f"{value:.1%}" if isinstance(value, int | float) else "–"
 
 
 def _unprotected(card: RunCard) -> float | None:
@@ -106,8 +109,7 @@ def _tiles(found: Mapping[str, Any]) -> None:
     """Three numbers, each with the page that takes it apart."""
     for label, key, meaning, more, page in _TILES:
         with st.container(border=True, gap="small"):
-            value = found[key]
-            st.metric(label, "–" if value is None else f"{value:.1%}", help=meaning)
+            st.metric(label, _percent(found, key), help=meaning)
             layout.page_link(more, page)
 
 

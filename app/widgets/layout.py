@@ -11,11 +11,14 @@ from app import navigation
 from app.state import RUN, RunCard, chosen, current, with_current
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~:$&^=])")
+_RECOGNISED = re.compile(r":(?=\S)|@|www(?=\.)", re.IGNORECASE)
 
 
 def plain(text: object) -> str:
     """`text` on one line, escaped so that Streamlit's markdown shows it as it is."""
-    return _SPECIAL.sub(r"\\\1", " ".join(str(text).split()))
+    # Links, e-mail addresses and `:name:` are recognised after escapes are undone: only an invisible space stops that.
+    parted = _RECOGNISED.sub("\\g<0>\u200b", " ".join(str(text).split()))
+    return _SPECIAL.sub(r"\\\1", parted)
 
 
 def heading(title: str) -> None:

@@ -1,0 +1,27 @@
+"""Every page when there is nothing to show: an empty state with the next click, and no error."""
+
+from __future__ import annotations
+
+import pytest
+
+from app.navigation import entries
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    empty = tmp_path_factory.mktemp("empty")
+    return {"PROTEUS_RUNS": str(empty / "runs"), "PROTEUS_DEMOS": str(empty / "demos")}
+
+
+@pytest.mark.parametrize("path", list(entries()))
+def test_page_names_the_next_click(page, server, path):
+    page.goto(f"{server}/{'' if path == 'start' else path}")
+    page.locator('[data-testid="stApp"][data-test-script-state="notRunning"]').wait_for(timeout=30_000)
+    main = page.get_by_test_id("stMainBlockContainer")
+    main.locator("h1, a, button").first.wait_for(timeout=15_000)
+    assert page.get_by_test_id("stAlertContentError").count() == 0
+    assert main.locator("a[href], button, input").count() > 0
+    if path not in ("train", "data"):
+        assert main.get_by_role("link").count() > 0
