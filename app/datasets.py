@@ -15,10 +15,13 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
+
+import streamlit as st
 
 from app.state import runs_folder
 from core.errors import UserError
@@ -26,6 +29,7 @@ from core.errors import UserError
 _ROOT = Path(__file__).resolve().parents[1]
 _IDENTITY = re.compile(r"[0-9a-f]{12}")
 _CHUNK = 1 << 20
+_REPORTS = 16
 
 
 @dataclass(frozen=True)
@@ -113,11 +117,41 @@ def kept() -> list[Dataset]:
     return [found for place in places if (found := find(place.name)) is not None]
 
 
+@st.cache_resource(max_entries=1)
+def _reports() -> OrderedDict[str, dict[str, Any]]:
+    """What was read lately, the newest last."""
+    return OrderedDict()
+
+
+def inspected(stream: Mapping[str, Any], seed: int = 0) -> dict[str, Any] | None:
+    """What `inspect` found lately for the same unchanged images and division; None where it was not asked."""
+    return _reports().get(_question(stream, seed))
+
+
 def inspect(stream: Mapping[str, Any], tick: Callable[[float], None], seed: int = 0) -> dict[str, Any]:
     """What `app.workers.inspect_images` says of a stream; calls `tick` with the seconds so far while it reads.
 
     `tick` may raise, which stops the reading. Raises UserError when the images cannot be had or divided as asked.
     """
+    key = _question(stream, seed)
+    reports = _reports()
+    if key not in reports:
+        reports[key] = _read(stream, tick, seed)
+        while len(reports) > _REPORTS:
+            reports.popitem(last=False)
+    return reports[key]
+
+
+def _question(stream: Mapping[str, Any], seed: int) -> str:
+    path = Path(str(stream.get("name", "")))
+    try:
+        changed = path.stat().st_mtime_ns
+    except (OSError, ValueError):
+        changed = 0
+    return json.dumps([dict(stream), seed, changed], sort_keys=True)
+
+
+def _read(stream: Mapping[str, Any], tick: Callable[[float], None], seed: int) -> dict[str, Any]:
     paths = [str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     with tempfile.TemporaryFile() as question, tempfile.TemporaryFile() as reply, tempfile.TemporaryFile() as log:
         question.write(json.dumps({"stream": dict(stream), "seed": seed}).encode())

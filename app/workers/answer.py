@@ -11,10 +11,14 @@ import os
 import select
 import sys
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from core.errors import UserError
+
+if TYPE_CHECKING:
+    from core.training.inference import TrainedModel
 
 IDLE_S = 300.0
 
@@ -34,6 +38,13 @@ def main(idle: float = IDLE_S) -> int:
     return 0
 
 
+@lru_cache(maxsize=1)
+def _model(run: Path, changed: int) -> TrainedModel:
+    from core.training.inference import load_model
+
+    return load_model(run)
+
+
 def _own_stdout() -> TextIO:
     """Answers go to the real stdout; whatever a library prints goes to stderr."""
     kept = os.fdopen(os.dup(1), "w", encoding="utf-8")
@@ -44,9 +55,10 @@ def _own_stdout() -> TextIO:
 def answer(question: Mapping[str, Any]) -> dict[str, Any]:
     """The reply to one question; no error of a question ends the process."""
     try:
-        from core.training.inference import predict_images
-
-        found = predict_images(Path(question["run"]), [Path(question["image"])])[0]
+        run = Path(question["run"])
+        found = _model(run, (run / "metrics.json").stat().st_mtime_ns).answer([Path(question["image"])])[0]
+    except FileNotFoundError:
+        return {"id": question["id"], "error": f"Run {run.name} is not finished, or no longer there."}
     except UserError as error:
         return {"id": question["id"], "error": str(error)}
     except Exception as error:  # noqa: BLE001  the next question may be a good one

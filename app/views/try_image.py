@@ -1,0 +1,207 @@
+"""Try an image: the run's model answers for a new picture, with the same explanation as for its mistakes."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import math
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import streamlit as st
+
+from app.explain import Answer, Cluster
+from app.loading import images
+from app.predictor import predictor
+from app.state import RunCard, link, parameter, set_parameters
+from app.widgets import explanation, layout, thumbnails
+from app.widgets.captions import caption
+from core.errors import UserError
+from core.runs.sprites import read_thumbnail
+
+SOURCES = {"sample": "A test image", "upload": "Upload", "camera": "Camera"}
+SAMPLES = 20
+_TYPES = ["png", "jpg", "jpeg", "webp", "bmp", "gif", "tif", "tiff"]
+_LARGEST_MB = 50
+
+
+def render() -> None:
+    """The page."""
+    layout.heading("Try an image")
+    card = layout.run_to_explore()
+    if card is None:
+        return
+    left, right = st.columns([2, 3], gap="large")
+    with left:
+        picture = _picture(card)
+    with right:
+        if picture is None:
+            st.caption("The answer appears here.")
+        else:
+            _answered(card, picture)
+
+
+def _picture(card: RunCard) -> bytes | None:
+    """The bytes of the chosen image file, None while there is none."""
+    source = parameter("from", "sample", SOURCES)
+    st.session_state["try-from"] = source
+    st.segmented_control(
+        "Image from",
+        list(SOURCES),
+        key="try-from",
+        format_func=SOURCES.__getitem__,
+        required=True,
+        on_change=lambda: set_parameters(**{"from": st.session_state["try-from"], "image": None}),
+    )
+    if source == "sample":
+        return _sample(card)
+    if source == "upload":
+        file = st.file_uploader("An image", type=_TYPES, key="try-upload", max_upload_size=_LARGEST_MB)
+    else:
+        # The browser asks for the camera as soon as this is on the page.
+        file = st.camera_input("Take a picture", key="try-camera")
+    return _bytes(file)
+
+
+def _bytes(file: IO[bytes] | None) -> bytes | None:
+    if file is None:
+        return None
+    file.seek(0)
+    return file.read()
+
+
+def _sample(card: RunCard) -> bytes | None:
+    """One of the run's test images, as its thumbnail."""
+    shown = samples(images(card).split, images(card).label)
+    if not len(shown):
+        st.caption("This run kept no test images.")
+        return None
+    chosen = parameter("image", "")
+    st.caption("Choose one:")
+    links = [link("try", image=int(image)) for image in shown]
+    thumbnails.grid(card, shown.tolist(), columns=5, links=links, size=64, key=f"samples-{card.name}")
+    if not (chosen.isdecimal() and int(chosen) < len(images(card))):
+        return None
+    known = images(card)
+    picture = read_thumbnail(card.folder / "sprites", int(known.sheet[int(chosen)]), int(known.cell[int(chosen)]))
+    return _encoded(picture)
+
+
+def samples(split: np.ndarray, label: np.ndarray, count: int = SAMPLES) -> np.ndarray:
+    """At most `count` test images with the classes evenly among them: the first of each class, then the second, …"""
+    rows = np.flatnonzero(split == "test")
+    order = np.argsort(label[rows], kind="stable")
+    _, starts = np.unique(label[rows][order], return_index=True)
+    turn = np.arange(len(rows)) - np.repeat(starts, np.diff([*starts, len(rows)]))
+    return np.sort(rows[order][np.argsort(turn, kind="stable")[:count]])
+
+
+def _encoded(picture: Any) -> bytes:
+    packed = io.BytesIO()
+    picture.save(packed, "PNG")
+    return packed.getvalue()
+
+
+def _answered(card: RunCard, picture: bytes) -> None:
+    """The answer and what speaks for it."""
+    try:
+        said = _ask(card, picture)
+    except UserError as error:
+        layout.problem_line(str(error))
+        return
+    answer, names = answer_of(said), explanation.names_of(card)
+    near = near_of(card, said)
+    st.markdown(
+        f"#### {layout.plain(said['class_name'])}  \nin task {answer.retrieved + 1}, {layout.plain(said['task_name'])}"
+    )
+    explanation.why(answer, names, near)
+    image, scores = st.columns([1, 3], gap="medium")
+    with image:
+        _preview(card, picture)
+    with scores:
+        st.markdown("**Gap to the best task**")
+        explanation.gaps(answer, names)
+        st.caption(f"In {explanation.unit(answer)}; a shorter bar is a likelier task.")
+    st.markdown("**What it lies near**")
+    explanation.component_images(card, near, names, true_task=None, key=f"try-near-{card.name}")
+    _truth(card)
+    caption(
+        "the task and class that the model picks, how far the other tasks lie behind, and the cluster it lies nearest.",
+        "a picture of something the run never saw: it is still sent to some task, and answered there.",
+        "the model does not know that it does not know; the gap between tasks says how sure it is of the task only.",
+    )
+
+
+def answer_of(said: Mapping[str, Any]) -> Answer:
+    """What `predict_images` said, for the explanation; a task without a score was not considered."""
+    scores = {int(row["task"]): float(row["score"]) for row in said["scores"] if row["score"] is not None}
+    count = max([*scores, int(said["task"])]) + 1
+    return Answer(
+        scores=tuple(scores.get(task, -math.inf) for task in range(count)),
+        retrieved=int(said["task"]),
+        predicted=int(said["class"]),
+        component=int(said["nearest_component"]),
+    )
+
+
+def near_of(card: RunCard, said: Mapping[str, Any]) -> Cluster:
+    """The component that the picture lies nearest to; without mixtures the first images of its task."""
+    known = images(card)
+    task, component = int(said["task"]), int(said["nearest_component"])
+    inside = np.array([row for row in said["component_images"] if 0 <= row < len(known)], dtype=np.int64)
+    members = (known.task == task) & ((known.component == component) | (component < 0)) & (known.split == "train")
+    if not len(inside):
+        inside = np.flatnonzero(members)[:5]
+    labels = known.label[members]
+    common = int(np.bincount(labels).argmax()) if component >= 0 and len(labels) else None
+    return Cluster(task, component, common, tuple(inside.tolist()))
+
+
+def _preview(card: RunCard, picture: bytes) -> None:
+    if parameter("from", "sample", SOURCES) == "sample":
+        thumbnails.one(card, int(parameter("image", "0")), size=128, key="try-one")
+    else:
+        st.image(picture, width="stretch")
+
+
+def _truth(card: RunCard) -> None:
+    """A test image is also in the tables, where the truth is known."""
+    if parameter("from", "sample", SOURCES) != "sample":
+        return
+    st.caption("Answered from its small thumbnail, so the numbers may differ a little from those measured in the run.")
+    layout.page_link(
+        "Its measured answer, with the truth", "errors", icon=":material/troubleshoot:", image=parameter("image", "0")
+    )
+
+
+def _ask(card: RunCard, picture: bytes) -> dict[str, Any]:
+    """What the model says; on the page while it is loading, for how long. Asked once for the same picture."""
+    key = (card.name, hashlib.sha256(picture).hexdigest())
+    kept = st.session_state.get("try-answer")
+    if kept is not None and kept[0] == key:
+        return dict(kept[1])
+    with st.status("Loading the model and asking it…", expanded=False) as status:
+        said = _asked(card, picture, status)
+        status.update(label="Answered", state="complete")
+    st.session_state["try-answer"] = (key, said)
+    return said
+
+
+def _asked(card: RunCard, picture: bytes, status: Any) -> dict[str, Any]:
+    began = time.monotonic()
+
+    def tick() -> None:
+        status.update(label=f"Loading the model and asking it: {time.monotonic() - began:.0f} s")
+
+    with tempfile.TemporaryDirectory() as beside:
+        path = Path(beside) / "picture"
+        path.write_bytes(picture)
+        try:
+            return predictor().ask(card.folder, path, tick)
+        except UserError as error:
+            status.update(label="No answer", state="error")
+            raise UserError(str(error).replace(str(path), "The picture")) from None
