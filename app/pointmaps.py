@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
+import streamlit as st
 
 from app.loading import Images, Maps, Predictions, class_names, images, maps, predictions, task_names
 from app.sprites import sheet_template
@@ -40,13 +41,15 @@ _SMALLEST_OUTLINE = 4
 """Images that a component needs before an ellipse says anything about it."""
 
 
-def build(card: RunCard, space: str, colour: str, task: int, base: str = "") -> MapData:
+def build(card: RunCard, space: str, colour: str, task: int, outlines: bool = False) -> MapData:
     """The map of `space`, coloured by one of COLOURS, shown after `task`; point i is image i.
 
-    Raises UserError when a table of the run is missing or damaged.
+    outlines: an ellipse around each component. Raises UserError when a table of the run is missing or damaged.
     """
     points, after = _points(card, space, colour, stamp(card.folder))
-    return replace(points, frame=after.at(task), sprites=sheet_template(card.name, base))
+    sprites = sheet_template(card.name, str(st.get_option("server.baseUrlPath") or ""))
+    ellipses = points.ellipses if outlines else ()
+    return replace(points, frame=after.at(task), sprites=sprites, ellipses=ellipses)
 
 
 @lru_cache(maxsize=8)
@@ -106,7 +109,7 @@ def _component_name(task: str, component: int) -> str:
 
 
 def _outlines(known: Images, xy: np.ndarray, category: np.ndarray) -> tuple[tuple[Ellipse, ...], ...]:
-    """For each frame an ellipse a component, around 86% of a normal cloud, in the colour that most of it has."""
+    """For each frame an ellipse a component, around two thirds of a normal cloud, in the colour that most of it has."""
     pairs = np.unique(np.stack([known.task, known.component], axis=1), axis=0)
     groups = [np.flatnonzero((known.task == t) & (known.component == c)) for t, c in pairs.tolist() if c >= 0]
     framed = np.broadcast_to(category, xy.shape[:2])
@@ -124,7 +127,7 @@ def _ellipse(places: np.ndarray, colours: np.ndarray, total: int) -> Ellipse:
     centre = np.median(places, axis=0)  # a few strays shall not move it
     near = places[np.argsort(np.square(places - centre).sum(1))[: max(_SMALLEST_OUTLINE, len(places) * 9 // 10)]]
     sizes, axes = np.linalg.eigh(np.cov(near.T))
-    rx, ry = 2 * np.sqrt(np.maximum(sizes[::-1], 1e-9))
+    rx, ry = 1.5 * np.sqrt(np.maximum(sizes[::-1], 1e-9))
     angle = np.arctan2(axes[1, 1], axes[0, 1])
     middle = near.mean(axis=0)
     weight = len(places) / total

@@ -28,8 +28,8 @@ def render() -> None:
     if not spaces(card):
         layout.empty("This run was made without a map.", "Train one with a map", "train")
         return
-    space, colour = _choices(card)
-    points = pointmaps.build(card, space, colour, current_task(card.tasks))
+    space, colour, outlines = _choices(card)
+    points = pointmaps.build(card, space, colour, current_task(card.tasks), outlines)
     event = point_map(points, key=f"map-{card.name}", height=560)
     caption(
         f"every test image and some training images, {pointmaps.SPACES[space].where}. Ring: wrong task retrieved.",
@@ -42,13 +42,16 @@ def render() -> None:
     _selection(card, event.selected)
 
 
-def _choices(card: RunCard) -> tuple[str, str]:
-    """Space and colour, from the URL and from the controls beside the map."""
+def _choices(card: RunCard) -> tuple[str, str, bool]:
+    """Space, colour and whether components are outlined, from the URL and from the controls beside the map."""
     known = spaces(card)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         space = _choice("Space", "space", known, {name: pointmaps.SPACES[name].title for name in known}, known[0])
         colour = _choice("Colour", "colour", tuple(pointmaps.COLOURS), pointmaps.COLOURS, "task")
-    return space, colour
+        # Components are fitted in the space where tasks are retrieved; elsewhere their outlines overlap.
+        default = "on" if space == "whitened" else "off"
+        outlines = _choice("Components", "outlines", ("off", "on"), {"off": "hidden", "on": "outlined"}, default)
+    return space, colour, outlines == "on"
 
 
 def _choice(label: str, key: str, options: tuple[str, ...], names: dict[str, str], default: str) -> str:
@@ -105,14 +108,16 @@ def _explained(known: Images, image: int) -> str:
 
 def _one(card: RunCard, known: Images, image: int) -> None:
     row = _rows(card, known, np.array([image]))[0]
-    with st.container(border=True, horizontal=True):
-        thumbnails.one(card, image, size=96, key="clicked")
-        with st.container(gap="small"):
-            st.text(f"{row['class']}, {row['task']} ({known.name[image]}, {row['split']} image)")
+    with st.container(border=True):
+        picture, text, close = st.columns([1, 7, 1])
+        with picture:
+            thumbnails.one(card, image, size=96, key="clicked")
+        with text:
+            st.text(f"{row['class']} of task {row['task']} ({known.name[image]}, {row['split']} image)")
             if row["retrieved task"]:
-                st.text(f"answered {row['answer']} with the adapter of {row['retrieved task']}")
+                st.text(f"Answered {row['answer']}, with the adapter of task {row['retrieved task']}.")
                 layout.page_link("Explain this answer", "errors", icon=":material/troubleshoot:", image=image)
-        st.button("Close", icon=":material/close:", key="map-close", on_click=lambda: set_parameters(image=None))
+        close.button("Close", icon=":material/close:", key="map-close", on_click=lambda: set_parameters(image=None))
 
 
 def _rows(card: RunCard, known: Images, chosen: np.ndarray) -> list[dict[str, str | int]]:
