@@ -7,9 +7,9 @@ new picture, whose truth is not known.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -70,6 +70,17 @@ class Answer:
         """How far the task's score lies below the best, 0 or more; infinite for a task that was not considered."""
         best, own = max(self.scores), self.scores[task] if task < len(self.scores) else -math.inf
         return best - own if math.isfinite(own) and math.isfinite(best) else math.inf
+
+
+def answer_from_worker(result: Mapping[str, Any]) -> tuple[Answer, Cluster | None]:
+    """What `core.training.inference.predict_images` says of one image, and its component where it names one."""
+    scores = [-math.inf] * (1 + max(entry["task"] for entry in result["scores"]))
+    for entry in result["scores"]:
+        scores[entry["task"]] = float(entry["score"])
+    component = int(result.get("nearest_component", -1))
+    answer = Answer(tuple(scores), int(result["task"]), int(result["class"]), component)
+    kept = tuple(int(image) for image in result.get("component_images", ()))[:NEIGHBOURS]
+    return answer, Cluster(answer.retrieved, component, None, kept) if component >= 0 else None
 
 
 @dataclass(frozen=True)
@@ -189,7 +200,10 @@ def _advantage(answer: Answer, names: Names) -> str:
     gap = answer.gap(rival)
     if not math.isfinite(gap):
         return f"while {whose}, {names.task(rival)}, was not considered"
-    return f"{ratio(gap) if answer.component >= 0 else f'{gap:.2g} ahead of'} {whose}, {names.task(rival)}"
+    if answer.component < 0:
+        return f"{gap:.2g} ahead of {whose}, {names.task(rival)}"
+    takes = "" if answer.verdict in ("right", "wrong class") else "which makes that task "
+    return f"{takes}{ratio(gap)} {whose}, {names.task(rival)}"
 
 
 def ratio(nats: float) -> str:

@@ -7,7 +7,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.explain import Answer, Cluster, Names, bars, cluster, comparison_space, nearest, ranking, ratio, sentence
+from app.explain import (
+    Answer,
+    Cluster,
+    Names,
+    answer_from_worker,
+    bars,
+    cluster,
+    comparison_space,
+    nearest,
+    ranking,
+    ratio,
+    sentence,
+)
 
 NAMES = Names(("0, 1", "2, 3", "4, 5"), ("0", "1", "2", "3", "4", "5"))
 SCORES = st.lists(st.floats(-1e6, 1e6, width=32) | st.just(-math.inf), min_size=1, max_size=60)
@@ -21,8 +33,8 @@ def wrong(**changes) -> Answer:
 def test_wrong_task_says_why_by_how_much_and_what_the_right_task_would_have_given():
     text = sentence(wrong(), NAMES, Cluster(1, 4, 3, (7, 8)))
     assert text == (
-        "It was sent to “2, 3” because it lies nearest to a component of “3” there, 7.4 times likelier than its own, "
-        "“4, 5”; told the right task, it would have answered “5”, which is right."
+        "It was sent to “2, 3” because it lies nearest to a component of “3” there, which makes that task 7.4 times likelier "
+        "than its own, “4, 5”; told the right task, it would have answered “5”, which is right."
     )
     assert "even told the right task, it would have answered “4”" in sentence(wrong(given_task=4), NAMES)
 
@@ -114,3 +126,12 @@ def test_comparison_space_is_one_that_all_images_share():
     assert comparison_space(("frozen", "own", "retrieved")) == "frozen"
     assert comparison_space(("frozen", "own")) == "own"
     assert comparison_space(()) is None
+
+
+def test_worker_result_in_any_order_becomes_an_answer():
+    scores = [{"task": 1, "name": "b", "score": -2.0}, {"task": 0, "name": "a", "score": -9.0}]
+    result = {"task": 1, "class": 3, "scores": scores, "nearest_component": 2, "component_images": list(range(9))}
+    answer, near = answer_from_worker(result)
+    assert answer == Answer((-9.0, -2.0), 1, 3, 2)
+    assert near == Cluster(1, 2, None, (0, 1, 2, 3, 4))
+    assert answer_from_worker(result | {"nearest_component": -1})[1] is None

@@ -1,0 +1,91 @@
+/*
+ * Rows are true tasks, columns retrieved ones; a cell with images is a button. Names reach the page as text, never as
+ * HTML. Off the diagonal the shade is the share of the largest mistake there is, on it that of the row.
+ */
+
+const SHADES = { right: "var(--st-gray-color, #8a8f98)", wrong: "var(--st-orange-color, #d55e00)" };
+const STRONGEST = 0.75; // a number on it stays readable
+
+export default function ({ data, parentElement, setTriggerValue }) {
+  let root = parentElement.querySelector(".confusion");
+  if (!root) {
+    root = make("div", "confusion");
+    parentElement.append(root);
+  }
+  const [top, left] = [root.scrollTop, root.scrollLeft];
+  const focused = root.getRootNode().activeElement?.dataset?.cell;
+  root.style.setProperty("--cell", data.matrix.length > 12 ? "30px" : data.matrix.length > 6 ? "36px" : "42px");
+  root.replaceChildren(table(data, setTriggerValue));
+  root.scrollTo(left, top);
+  if (focused) root.querySelector(`[data-cell="${focused}"]`)?.focus({ preventScroll: true });
+}
+
+function table({ matrix, names, chosen }, setTriggerValue) {
+  const worst = Math.max(1, ...matrix.flatMap((row, t) => row.filter((_, s) => s !== t)));
+  const element = make("table");
+  const title = make("caption");
+  title.textContent = "Rows: true task. Columns: task it was sent to. Choose a cell to see its images.";
+  element.append(title, head(names), make("tbody"));
+  matrix.forEach((row, task) => {
+    const total = row.reduce((sum, count) => sum + count, 0);
+    const line = make("tr");
+    line.append(heading(task, names[task], true));
+    row.forEach((count, sent) => {
+      const right = sent === task;
+      const cell = make("td", count ? "cell" : "cell none");
+      cell.style.setProperty("--shade", right ? SHADES.right : SHADES.wrong);
+      cell.style.setProperty("--share", count ? (right ? 0.5 * count / total : 0.15 + (STRONGEST - 0.15) * count / worst) : 0);
+      cell.append(count ? button(task, sent, count, names, chosen, setTriggerValue) : "·");
+      line.append(cell);
+    });
+    const found = make("td", "found");
+    found.textContent = total ? `${percent(row[task] / total)}` : "–";
+    line.append(found);
+    element.tBodies[0].append(line);
+  });
+  return element;
+}
+
+function head(names) {
+  const line = make("tr");
+  line.append(make("td"), ...names.map((name, task) => heading(task, name, false)));
+  const found = make("th");
+  found.textContent = "found";
+  found.title = "Share of a task's images that were sent to it";
+  line.append(found);
+  const element = make("thead");
+  element.append(line);
+  return element;
+}
+
+function heading(task, name, full) {
+  const element = make("th");
+  element.scope = full ? "row" : "col";
+  element.title = name;
+  const number = make("b");
+  number.textContent = String(task + 1);
+  element.append(number, full ? ` · ${name}` : "");
+  return element;
+}
+
+function button(task, sent, count, names, chosen, setTriggerValue) {
+  const element = make("button");
+  element.type = "button";
+  element.dataset.cell = `${task}-${sent}`;
+  element.textContent = String(count);
+  element.title = `${count} of “${names[task]}” sent to “${names[sent]}”`;
+  element.setAttribute("aria-label", element.title);
+  element.setAttribute("aria-pressed", String(chosen !== null && chosen[0] === task && chosen[1] === sent));
+  element.addEventListener("click", () => setTriggerValue("pick", [task, sent]));
+  return element;
+}
+
+function percent(share) {
+  return share < 1 && share > 0.995 ? "99%" : `${Math.round(100 * share)}%`;
+}
+
+function make(tag, className = "") {
+  const element = document.createElement(tag);
+  element.className = className;
+  return element;
+}
