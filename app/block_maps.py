@@ -1,0 +1,155 @@
+"""Where adapters changed the backbone, what they reused and what they cost: from gates.json and file headers."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from core.runs.schema import BackboneInfo
+
+_SITE = re.compile(r"(\d{1,4})/(\w{1,16})", re.ASCII)
+_IN_FILE = re.compile(r"(\d{1,4})/\w+$", re.ASCII)
+_ORDER = ("q", "k", "v", "o", "fc1", "fc2")
+_LONGEST_HEADER = 16 << 20
+
+Gates = Mapping[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class BlockMap:
+    """What one task's adapter changed, (projections, depth) each."""
+
+    norm: np.ndarray
+    """Frobenius norm of ΔW; NaN where there is none."""
+    off: np.ndarray
+    """bool: could be adapted, but its gate is off."""
+
+    @property
+    def active_blocks(self) -> list[int]:
+        """Blocks with a change."""
+        return np.flatnonzero((self.norm > 0).any(axis=0)).tolist()
+
+    @property
+    def adapted_blocks(self) -> list[int]:
+        """Blocks that could have one."""
+        return np.flatnonzero((~np.isnan(self.norm) | self.off).any(axis=0)).tolist()
+
+
+def projections(gates: Sequence[Gates]) -> list[str]:
+    """The projections that any task adapts, in the order in which they come in a block."""
+    found = {site[1] for task in gates for site in _sites(task)}
+    return sorted(found, key=lambda name: (_ORDER.index(name) if name in _ORDER else len(_ORDER), name))
+
+
+def block_maps(gates: Sequence[Gates], depth: int) -> list[BlockMap]:
+    """One for each task; a site beyond the backbone's depth is left out."""
+    names = projections(gates)
+    return [_block_map(task, names, depth) for task in gates]
+
+
+def _block_map(task: Gates, names: list[str], depth: int) -> BlockMap:
+    norm = np.full((len(names), depth), np.nan)
+    for (block, projection), site in _sites(task).items():
+        if block < depth:
+            norm[names.index(projection), block] = _number(site.get("norm"))
+    off = np.zeros(norm.shape, bool)
+    active = set(active_by_gate(task) or ())
+    for block in scores(task):
+        off[:, block : block + 1] = block not in active
+    return BlockMap(np.where(off, np.nan, norm), off)
+
+
+def scores(task: Gates) -> dict[int, float]:
+    """Block → score of its gate; empty for a method without gates."""
+    gated = task.get("blocks")
+    kept = gated.get("scores") if isinstance(gated, Mapping) else None
+    pairs = kept.items() if isinstance(kept, Mapping) else ()
+    return {int(block): _number(score) for block, score in pairs if str(block).isdecimal()}
+
+
+def threshold(task: Gates) -> float:
+    """The score from which a gate is on; NaN without gates."""
+    gated = task.get("blocks")
+    return _number(gated.get("threshold")) if isinstance(gated, Mapping) else float("nan")
+
+
+def active_by_gate(task: Gates) -> list[int] | None:
+    """The blocks whose gate is on; None for a method without gates."""
+    gated = task.get("blocks")
+    return [int(block) for block in gated.get("active", ())] if isinstance(gated, Mapping) else None
+
+
+def reuse(gates: Sequence[Gates]) -> np.ndarray:
+    """(T, T): mean |coefficient| of task j's units (column) in task k (row), whose own count 1; NaN for none."""
+    matrix = np.full((len(gates), len(gates)), np.nan)
+    for k, task in enumerate(gates):
+        taken = [site["reuse"] for site in _sites(task).values() if isinstance(site.get("reuse"), list)]
+        for j in range(k):
+            units = [abs(s) for parts in taken if j < len(parts) for s in parts[j]]
+            if units:
+                matrix[k, j] = float(np.mean(units))
+    return matrix
+
+
+def overlap(gates: Sequence[Gates]) -> np.ndarray:
+    """(T, T): cosine overlap of task k's (row) input directions with task j's (column), j < k; NaN for none."""
+    matrix = np.full((len(gates), len(gates)), np.nan)
+    for k, task in enumerate(gates):
+        values = task.get("overlap")
+        for j, value in enumerate(values[:k] if isinstance(values, list) else ()):
+            matrix[k, j] = _number(value)
+    return matrix
+
+
+def chance_overlap(width: int) -> float:
+    """About what two adapters with random directions in a space this wide overlap."""
+    return 1 / width**0.5
+
+
+def block_flops(backbone: BackboneInfo) -> float:
+    """Floating-point operations of one image through one block with an MLP four times as wide; a multiply and an add
+    count as two."""
+    tokens, width = backbone.tokens, backbone.width
+    return 24.0 * tokens * width**2 + 4.0 * tokens**2 * width
+
+
+@lru_cache(maxsize=64)
+def stored_bytes(adapter: Path, changed: int) -> dict[int, int]:
+    """Block → bytes of the tensors about it in an adapter file; only the file's header is read. Empty where there is
+    none that can be read. `changed` tells one version of the file from the next."""
+    del changed
+    sizes: dict[int, int] = {}
+    for name, start, end in _tensors(adapter):
+        found = _IN_FILE.search(name)
+        if found:
+            sizes[int(found[1])] = sizes.get(int(found[1]), 0) + end - start
+    return sizes
+
+
+def _tensors(path: Path) -> list[tuple[str, int, int]]:
+    try:
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            header = json.loads(file.read(length)) if length <= _LONGEST_HEADER else {}
+        return [(name, *entry["data_offsets"]) for name, entry in header.items() if name != "__metadata__"]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return []
+
+
+def _sites(task: Gates) -> dict[tuple[int, str], Mapping[str, Any]]:
+    """(block, projection) → what is known of it; names that are no site's are left out."""
+    kept = task.get("sites")
+    pairs = kept.items() if isinstance(kept, Mapping) else ()
+    matched = ((_SITE.fullmatch(str(name)), site) for name, site in pairs)
+    return {(int(m[1]), m[2]): site for m, site in matched if m and isinstance(site, Mapping)}
+
+
+def _number(value: object) -> float:
+    return float(value) if isinstance(value, int | float) else float("nan")

@@ -1,0 +1,375 @@
+"""Adapter blocks: where a task's adapter changed the backbone, what it took from earlier tasks, and what it costs."""
+
+from __future__ import annotations
+
+import numpy as np
+import streamlit as st
+
+from app import accuracy, block_maps
+from app.block_maps import BlockMap
+from app.loading import gates, manifest, metrics, task_names
+from app.state import TASK, RunCard, available, current_task, parameter, set_parameters, stamp
+from app.widgets import figures, layout
+from app.widgets.captions import caption
+from app.widgets.palette import colours
+from core.errors import UserError
+from core.runs.schema import TaskDone
+from core.runs.store import Run
+
+SCALES = {"own": "This task's own", "shared": "Shared by all tasks"}
+
+
+def render() -> None:
+    """The page."""
+    layout.heading("Adapter blocks")
+    card = layout.run_to_explore()
+    if card is None:
+        return
+    known = gates(card)
+    maps = block_maps.block_maps(known, manifest(card).backbone.depth)
+    if not any(len(found.adapted_blocks) for found in maps):
+        _nothing_adapted(card)
+        return
+    task = min(current_task(card.tasks), len(maps) - 1)
+    _tiles(card, maps[task], task)
+    _one_task(card, maps, task)
+    if block_maps.scores(known[task]):
+        _gates(card, known[task], task)
+    if len(maps) > 1:
+        _all_tasks(card, maps, task)
+        _between_tasks(card)
+    _costs(card, maps[task], task)
+
+
+def _nothing_adapted(card: RunCard) -> None:
+    """This method has no adapters: offer a run that has."""
+    message = f"“{layout.plain(card.title)}” adapts no block: its backbone stays as it was."
+    other = next((peer for peer in available()[:20] if peer.ready and _adapts(peer)), None)
+    if other is None:
+        layout.empty(message, "Train one that does", "train")
+    else:
+        layout.empty(message, f"Look at “{layout.plain(other.title)}”", "blocks", run=other.name, t=None)
+
+
+def _adapts(card: RunCard) -> bool:
+    try:
+        return bool(block_maps.projections(gates(card)))
+    except UserError:
+        return False
+
+
+def _own_adapters(card: RunCard) -> bool:
+    """Whether every task keeps an adapter of its own, as opposed to one that all tasks move."""
+    return "past_is_frozen" in manifest(card).promises
+
+
+def _done(card: RunCard, task: int) -> TaskDone | None:
+    try:
+        return Run(card.folder).task(task).done
+    except UserError:
+        return None
+
+
+def _tiles(card: RunCard, found: BlockMap, task: int) -> None:
+    backbone, cost, done = manifest(card).backbone, metrics(card).get("flops_per_image"), _done(card, task)
+    plain = block_maps.block_flops(backbone) * backbone.depth
+    values = (
+        ("Blocks changed", f"{len(found.active_blocks)} of {backbone.depth}", "Blocks with an adapter that is on."),
+        (
+            "Trained for this task",
+            "–" if done is None else f"{done.trainable_parameters:,}",
+            f"Numbers that training moved. The frozen backbone has {backbone.parameters:,}.",
+        ),
+        (
+            "Kept for this task",
+            "–" if done is None else size(done.stored_bytes),
+            "Adapter, head and clusters that must be kept to answer for this task.",
+        ),
+        (
+            "Work for an answer",
+            "–" if not cost else f"{cost / plain:.2f} ×",
+            "Floating-point operations for one image after the last task, as a multiple of one pass through the plain "
+            "backbone's blocks.",
+        ),
+    )
+    for column, (label, value, meaning) in zip(st.columns(len(values)), values, strict=True):
+        column.metric(label, value, help=meaning, border=True)
+
+
+def size(count: float) -> str:
+    """Bytes, for people."""
+    for unit in ("B", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" or count >= 10 else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} GB"
+
+
+def _one_task(card: RunCard, maps: list[BlockMap], task: int) -> None:
+    st.subheader(f"Layer by layer: task {task + 1}", anchor=False)
+    scale = _scale() if len(maps) > 1 else "own"
+    names = block_maps.projections(gates(card))
+    found, ground = maps[task], figures.theme()
+    shown = maps if scale == "shared" else [found]
+    figure = figures.heat_map(
+        np.where(found.off, 0.0, found.norm),
+        [figures.text(name) for name in names],
+        [str(block) for block in range(found.norm.shape[1])],
+        ground,
+        hover=[[_hover(found, names, r, b) for b in range(found.norm.shape[1])] for r in range(len(names))],
+        cells=[[_mark(found, r, b) for b in range(found.norm.shape[1])] for r in range(len(names))],
+        ends=(0.0, max((float(np.nanmax(m.norm, initial=0.0)) for m in shown), default=1.0)),
+        titles=("block, from the image (left) to the answer (right)", ""),
+        bar="size of ΔW",
+        bar_format=".2g",
+        row_height=44,
+    )
+    if figure["layout"]["height"] < 200:
+        figure["layout"]["height"] = 200
+    figures.draw(figure, key=f"blocks-{card.name}-{task}-{scale}", alt=_alt(found, names, task))
+    whose = (
+        "this task's own adapter"
+        if _own_adapters(card)
+        else "the one adapter that all tasks share, as this task left it"
+    )
+    caption(
+        f"how far {whose} moves each layer's weights (Frobenius norm of ΔW). Empty: never touched; “off”: its gate "
+        "is closed.",
+        "the darkest block, and whether q (what attention looks for) or v (what it passes on) changes more.",
+        "a block that nobody changes is computed once for all tasks, and costs nothing to keep.",
+    )
+
+
+def _scale() -> str:
+    st.session_state["blocks-scale"] = parameter("scale", "own", SCALES)
+    return st.segmented_control(
+        "Colour scale",
+        list(SCALES),
+        key="blocks-scale",
+        format_func=SCALES.__getitem__,
+        required=True,
+        on_change=lambda: set_parameters(scale=st.session_state["blocks-scale"]),
+    )
+
+
+def _mark(found: BlockMap, row: int, block: int) -> str:
+    if found.off[row, block]:
+        return "off"
+    value = found.norm[row, block]
+    return "" if np.isnan(value) else f"{value:.2g}"
+
+
+def _hover(found: BlockMap, names: list[str], row: int, block: int) -> str:
+    where = f"block {block}, {figures.text(names[row])}"
+    if found.off[row, block]:
+        return f"{where}<br>gate is off: nothing is added here"
+    value = found.norm[row, block]
+    return where if np.isnan(value) else f"{where}<br>size of ΔW {value:.3g}"
+
+
+def _alt(found: BlockMap, names: list[str], task: int) -> str:
+    if not found.active_blocks:
+        return f"Task {task + 1} changes no block."
+    row, block = np.unravel_index(int(np.nanargmax(found.norm)), found.norm.shape)
+    return f"Task {task + 1} changes blocks {found.active_blocks}; most of all {names[row]} of block {block}."
+
+
+def _gates(card: RunCard, task_gates: block_maps.Gates, task: int) -> None:
+    """Scores of the gates beside the threshold."""
+    st.subheader("Gates", anchor=False)
+    ground, kept = figures.theme(), block_maps.scores(task_gates)
+    blue = colours(1, ground)[0]
+    scores = figures.Line("score", np.array(list(kept.values())), blue)
+    ticks = [f"block {block}" for block in kept]
+    figure = figures.bars([scores], ticks, ground, titles=("", "score"), form=".3f")
+    limit = block_maps.threshold(task_gates)
+    figure = figures.with_threshold(figure, limit, "on from here", ground)
+    figure["layout"]["height"] = 240
+    on = block_maps.active_by_gate(task_gates) or []
+    figures.draw(figure, key=f"gates-{card.name}-{task}", alt=f"Scores of {len(kept)} gates; on: blocks {on}.")
+    caption(
+        f"the learned score of each block's gate; {len(on)} of {len(kept)} are above the line, and on.",
+        "scores that were pushed below it: the task did not need that block enough to pay for it.",
+        "a block that is off costs neither time nor memory, and keeps what it knew.",
+    )
+
+
+def _all_tasks(card: RunCard, maps: list[BlockMap], task: int) -> None:
+    """One row a task, one column a site."""
+    st.subheader("All tasks", anchor=False)
+    names = block_maps.projections(gates(card))
+    blocks = sorted({block for found in maps for block in found.adapted_blocks})
+    sites = [(block, row) for block in blocks for row in range(len(names))]
+    values = np.array([[np.nan_to_num(m.norm[row, block]) for block, row in sites] for m in maps])
+    several = len(maps) > figures.MANY or len(sites) > 24
+    figure = figures.heat_map(
+        values,
+        figures.task_ticks(task_names(card)[: len(maps)]),
+        [f"{block} {names[row]}" for block, row in sites],
+        figures.theme(),
+        hover=[[f"task {k + 1}<br>{_hover(m, names, row, block)}" for block, row in sites] for k, m in enumerate(maps)],
+        cells=None if several else [[_mark(m, row, block) for block, row in sites] for m in maps],
+        ends=(0.0, float(values.max())),
+        titles=("block and projection", ""),
+        bar="size of ΔW",
+        bar_format=".2g",
+        row_height=max(14, min(38, 460 // len(maps))),
+        pickable=True,
+    )
+    row = {"type": "rect", "x0": -0.49, "x1": len(sites) - 0.51, "y0": task - 0.47, "y1": task + 0.47}
+    figure["layout"]["shapes"] = [row | {"line": {"color": figures.ACCENT[figures.theme()], "width": 2.5}}]
+    figures.draw(
+        figure,
+        key=f"all-blocks-{card.name}",
+        alt="Size of the change at every adapted layer, for every task.",
+        on_pick=lambda cell: set_parameters(**{TASK: cell[0]}),
+    )
+    caption(
+        "a row for each task, on one scale; the outlined row is the task above. Click a row to look at it.",
+        "the first task, which often has more units than later ones; columns that every task uses.",
+        "where all tasks change the same layer, they can get into each other's way."
+        if not _own_adapters(card)
+        else "every task needs somewhat different layers; a fixed choice of layers is a compromise.",
+    )
+
+
+def _between_tasks(card: RunCard) -> None:
+    """Reuse of earlier units and overlap of directions, where the method records them."""
+    known = gates(card)
+    taken, shared = block_maps.reuse(known), block_maps.overlap(known)
+    if np.isnan(taken).all() and np.isnan(shared).all():
+        return
+    left, right = st.columns(2, gap="large")
+    if not np.isnan(taken).all():
+        with left:
+            _reuse(card, taken)
+    if not np.isnan(shared).all():
+        with right:
+            _overlap(card, shared)
+        _overlap_and_forgetting(card, shared)
+
+
+def _triangle(card: RunCard, values: np.ndarray, bar: str, what: str, key: str) -> None:
+    """Rows: tasks from the second; columns: earlier tasks."""
+    count = len(values)
+    part = values[1:, :-1]
+    rows, columns = [f"task {k + 1}" for k in range(1, count)], [str(j + 1) for j in range(count - 1)]
+    hover = [
+        [f"task {k + 2} and task {j + 1}<br>{what}: {part[k, j]:.2g}" for j in range(count - 1)]
+        for k in range(count - 1)
+    ]
+    few = count <= figures.MANY
+    figure = figures.heat_map(
+        part,
+        rows,
+        columns,
+        figures.theme(),
+        hover=hover,
+        cells=[["" if np.isnan(v) else short(v) for v in row] for row in part] if few else None,
+        ends=(0.0, float(np.nanmax(part))),
+        titles=("earlier task", ""),
+        bar=bar,
+        bar_format=".1g",
+        row_height=max(14, min(44, 400 // count)),
+    )
+    figures.draw(figure, key=f"{key}-{card.name}", alt=f"{what}, for every pair of tasks.")
+
+
+def short(value: float) -> str:
+    """Two digits, without an exponent where it is readable."""
+    return f"{value:.2g}" if value == 0 or abs(value) >= 0.001 else f"{value:.0e}".replace("e-0", "e-")
+
+
+def _reuse(card: RunCard, taken: np.ndarray) -> None:
+    st.subheader("Taken from earlier tasks", anchor=False)
+    _triangle(card, taken, "coefficient", "mean size of the coefficients", "reuse")
+    strongest = float(np.nanmax(taken))
+    little = " Here all are far below 1: each task relies on its own units." if strongest < 0.05 else ""
+    caption(
+        "how strongly a task (row) uses the frozen units of an earlier one (column); its own units count 1." + little,
+        "a column that many rows use: what that task learned is of general use.",
+        "what is reused need not be learned again, and cannot be forgotten.",
+    )
+
+
+def _overlap(card: RunCard, shared: np.ndarray) -> None:
+    st.subheader("Overlap between tasks", anchor=False)
+    _triangle(card, shared, "overlap", "overlap of input directions", "overlap")
+    width = manifest(card).backbone.width
+    caption(
+        "how far two tasks' adapters read the same directions: 0 is none, 1 is all. Two random ones would overlap by "
+        f"about {block_maps.chance_overlap(width):.2g} at this width ({width}).",
+        "pairs well above that.",
+        "adapters that read different directions do not disturb each other.",
+    )
+
+
+def _overlap_and_forgetting(card: RunCard, shared: np.ndarray) -> None:
+    """For each task the later task that overlaps most, beside what the task has lost."""
+    a = accuracy.matrices(metrics(card), card.tasks).get("class_incremental")
+    names = task_names(card)
+    rows = []
+    for task in range(len(shared) - 1):
+        later = shared[task + 1 :, task]
+        if np.isnan(later).all():
+            continue
+        most = task + 1 + int(np.nanargmax(later))
+        lost = float("nan") if a is None else a[task, task] - a[-1, task]
+        rows.append(
+            {
+                "task": f"{task + 1}: {names[task]}",
+                "overlaps most with": f"{most + 1}: {names[most]}",
+                "overlap": float(shared[most, task]),
+                "lost since it was learned": None if np.isnan(lost) else 100 * lost,
+            }
+        )
+    with st.expander("Overlap beside forgetting", icon=":material/table_rows:"):
+        st.dataframe(
+            rows,
+            hide_index=True,
+            column_config={
+                "overlap": st.column_config.NumberColumn(format="%.3f"),
+                "lost since it was learned": st.column_config.NumberColumn(format="%.1f points"),
+            },
+        )
+
+
+def _costs(card: RunCard, found: BlockMap, task: int) -> None:
+    """What each block costs to keep and to compute."""
+    st.subheader("What a block costs", anchor=False)
+    backbone = manifest(card).backbone
+    file = card.folder / "tasks" / f"{task:03d}" / "adapter.safetensors"
+    kept = block_maps.stored_bytes(file, stamp(card.folder))
+    work = block_maps.block_flops(backbone)
+    adapted = found.adapted_blocks
+    rows = [
+        {
+            "block": block,
+            "state": "off" if found.off[:, block].any() else "on" if block in found.active_blocks else "no change",
+            "kept (kB)": kept.get(block, 0) / 1000,
+            "one more pass (MFLOP)": work / 1e6,
+        }
+        for block in adapted
+    ]
+    left, right = st.columns([3, 2], gap="large")
+    left.dataframe(
+        rows,
+        hide_index=True,
+        height=min(38 + 35 * len(rows), 330),
+        column_config={
+            "kept (kB)": st.column_config.NumberColumn(format="%.1f"),
+            "one more pass (MFLOP)": st.column_config.NumberColumn(format="%.1f"),
+        },
+    )
+    first, depth = min(adapted), backbone.depth
+    with right:
+        st.markdown(
+            f"Blocks 0 to {first - 1} are frozen and shared: one pass serves every task. "
+            if first
+            else "The very first block is adapted: nothing can be shared between tasks. "
+        )
+        st.caption(
+            f"Bytes are read from this task's adapter file. The work of a pass is computed from the backbone's shape "
+            f"({backbone.tokens} tokens of width {backbone.width}); {depth} blocks make "
+            f"{work * depth / 1e9:.2f} GFLOP."
+        )

@@ -1,0 +1,343 @@
+"""Forgetting: the accuracy on every task after every task, down to the images, and all methods on one axis."""
+
+from __future__ import annotations
+
+import numpy as np
+import streamlit as st
+
+from app import accuracy
+from app.loading import Predictions, class_names, manifest, metrics, predictions, task_names
+from app.state import RunCard, available, current_task, link, parameter, set_parameters
+from app.widgets import figures, layout, thumbnails
+from app.widgets.captions import caption
+from app.widgets.palette import ACCENT, DISTINCT, GREY, colours
+from core.evaluation import metrics as measures
+
+_SHOWN = 60
+"""Thumbnails below the matrix."""
+
+
+def render() -> None:
+    """The page."""
+    layout.heading("Forgetting")
+    card = layout.run_to_explore()
+    if card is None:
+        return
+    found = accuracy.matrices(metrics(card), card.tasks)
+    if "class_incremental" not in found:
+        layout.empty("This run kept no accuracies task by task.", "Train one that does", "train")
+        return
+    after = accuracy.measured_after(found["class_incremental"], current_task(card.tasks))
+    _tiles(found, after)
+    _matrix(card, found, after)
+    _over_time(card, found, after)
+    _methods(card, after)
+
+
+def _tiles(found: dict[str, np.ndarray], after: int) -> None:
+    """Four numbers as they were after task `after`."""
+    seen = {kind: a[: after + 1, : after + 1] for kind, a in found.items()}
+    a = seen["class_incremental"]
+    aware = seen.get("task_aware")
+    learned = float(np.mean(np.diagonal(a)))
+    values = (
+        ("When just learned", learned, "Mean accuracy on each task right after it was learned."),
+        (f"After task {after + 1}", measures.final_accuracy(a), "Mean accuracy on the tasks learned by now."),
+        (
+            "Forgetting",
+            measures.forgetting(a),
+            "How far earlier tasks have fallen from the best they ever were, on average. Below zero they have gained.",
+        ),
+        (
+            "Lost to retrieval",
+            float("nan") if aware is None else measures.oracle_gap(a, aware),
+            "Accuracy with the task given minus accuracy without: what picking the task costs.",
+        ),
+    )
+    for column, (label, value, meaning) in zip(st.columns(len(values)), values, strict=True):
+        column.metric(label, figures.percent(value, 1), help=meaning, border=True)
+
+
+def _matrix(card: RunCard, found: dict[str, np.ndarray], after: int) -> None:
+    st.subheader("Every task after every task", anchor=False)
+    kind = _kind(tuple(found))
+    a, names, ground = found[kind], task_names(card), figures.theme()
+    cell = _cell(a, after)
+    left, right = st.columns([3, 2], gap="large")
+    with left:
+        figure = figures.heat_map(
+            a,
+            [f"after {t + 1}" for t in range(card.tasks)],
+            figures.task_ticks(names),
+            ground,
+            hover=[[_hover(names, a, t, i) for i in range(card.tasks)] for t in range(card.tasks)],
+            cells=[[figures.percent(v) if not np.isnan(v) else "" for v in row] for row in a]
+            if card.tasks <= figures.MANY
+            else None,
+            titles=("accuracy on task", ""),
+            bar="accuracy",
+            chosen=cell,
+            row_height=max(14, min(52, 420 // card.tasks)),
+            pickable=True,
+        )
+        figures.draw(figure, key=f"matrix-{card.name}-{kind}", alt=_alt(kind, a), on_pick=_pick)
+        caption(
+            "each row is a moment: the accuracy on every task learned by then. The diagonal is each task when new.",
+            "columns that fade downwards. Click a cell for the images behind it.",
+            "the average hides which task paid for the newest one.",
+        )
+    with right:
+        _behind(card, kind, cell)
+
+
+def _kind(kinds: tuple[str, ...]) -> str:
+    st.session_state["forgetting-kind"] = parameter("of", "class_incremental", kinds)
+    return st.segmented_control(
+        "Share of answers that are right",
+        kinds,
+        key="forgetting-kind",
+        format_func=accuracy.KINDS.__getitem__,
+        required=True,
+        on_change=lambda: set_parameters(of=st.session_state["forgetting-kind"]),
+    )
+
+
+def _cell(a: np.ndarray, after: int) -> figures.Cell:
+    """`?cell=after-task`, both counted from 0; by default the task that is worst off after task `after`."""
+    row, _, column = parameter("cell", "").partition("-")
+    if row.isdecimal() and column.isdecimal():
+        t, i = int(row), int(column)
+        if max(t, i) < len(a) and not np.isnan(a[t, i]):
+            return t, i
+    after = accuracy.measured_after(a, after)
+    return after, int(np.nanargmin(a[after]))
+
+
+def _pick(cell: figures.Cell) -> None:
+    set_parameters(cell=f"{cell[0]}-{cell[1]}")
+
+
+def _hover(names: list[str], a: np.ndarray, t: int, i: int) -> str:
+    change = a[t, i] - a[i, i]
+    since = f"<br>{change:+.1%} since it was learned" if t > i and not np.isnan(change) else ""
+    return f"task {i + 1}: {figures.text(names[i], 60)}<br>after task {t + 1}: {figures.percent(a[t, i], 1)}{since}"
+
+
+def _alt(kind: str, a: np.ndarray) -> str:
+    last = ", ".join(f"task {i + 1} {figures.percent(v)}" for i, v in enumerate(a[-1]))
+    return f"Accuracy on every task after every task, {accuracy.KINDS[kind].lower()}. After the last: {last}."
+
+
+def _behind(card: RunCard, kind: str, cell: figures.Cell) -> None:
+    """The images that a cell counts as wrong, those first that had been right once."""
+    names = task_names(card)
+    after, task = _cell_controls(card, names, cell)
+    found = accuracy.cell_images(predictions(card), kind, after, task)
+    if not found.images:
+        st.markdown("Nothing was measured here: task after task, only what has been learned is asked for.")
+        return
+    wrong = len(found.wrong)
+    st.markdown(
+        f"**{found.images - wrong} of {found.images}** images of “{layout.plain(names[task])}” are right after task "
+        f"{after + 1}. {_wrong_in_words(found, after == task)}"
+    )
+    if not wrong:
+        return
+    with st.container(height=360 if wrong > 12 else "content", border=False):
+        if found.forgotten:
+            _thumbnails(card, kind, found.wrong, 0, found.forgotten, "Right when new, wrong now")
+        if wrong > found.forgotten:
+            told = "Wrong already when new" if after > task else ""
+            _thumbnails(card, kind, found.wrong, found.forgotten, wrong, told)
+    st.caption("Below each image is the answer it was given. Each opens its explanation.")
+
+
+def _thumbnails(card: RunCard, kind: str, rows: Predictions, start: int, end: int, told: str) -> None:
+    """The images of the rows from `start` to before `end`, under a line that says what they are."""
+    if told:
+        more = f", the first {_SHOWN} shown" if end - start > _SHOWN else ""
+        st.markdown(f"**{told}** ({end - start}{more})")
+    rows = rows.where(np.arange(start, min(end, start + _SHOWN)))
+    links = [link("errors", run=card.name, t=int(rows.after_task[0]), image=image) for image in rows.image.tolist()]
+    answers = _answers(card, kind, rows)
+    thumbnails.grid(
+        card, rows.image.tolist(), columns=8, captions=answers, links=links, key=f"behind-{card.name}-{start}"
+    )
+
+
+def _cell_controls(card: RunCard, names: list[str], cell: figures.Cell) -> figures.Cell:
+    """The same choice as a click on the matrix, for the keyboard."""
+    st.session_state["forgetting-task"], st.session_state["forgetting-after"] = cell[1], cell[0]
+
+    def choose() -> None:
+        task = st.session_state["forgetting-task"]
+        _pick((max(task, st.session_state["forgetting-after"]), task))
+
+    left, right = st.columns(2)
+    task = left.selectbox(
+        "Images of task",
+        range(card.tasks),
+        key="forgetting-task",
+        format_func=lambda t: f"{t + 1}: {names[t]}",
+        on_change=choose,
+    )
+    after = right.selectbox(
+        "after task", range(card.tasks), key="forgetting-after", format_func=lambda t: str(t + 1), on_change=choose
+    )
+    return int(after), int(task)
+
+
+def _wrong_in_words(found: accuracy.CellImages, new: bool) -> str:
+    wrong = len(found.wrong)
+    if not wrong:
+        return "None is wrong."
+    once = "" if new else f"; **{found.forgotten}** of them had been right when the task was new"
+    return f"{wrong} {'is' if wrong == 1 else 'are'} wrong{once}. {found.astray} went to a wrong task."
+
+
+def _answers(card: RunCard, kind: str, rows: Predictions) -> list[str]:
+    """Which class was answered, or which task retrieved, for each row."""
+    if kind == "retrieval":
+        names, numbers = task_names(card), rows.retrieved_task
+    else:
+        names, numbers = class_names(card), rows.predicted_given_task if kind == "task_aware" else rows.predicted
+    return [names[number] if 0 <= number < len(names) else "none" for number in numbers.tolist()]
+
+
+def _over_time(card: RunCard, found: dict[str, np.ndarray], after: int) -> None:
+    """A curve a task, and what being told the task would give."""
+    a, ground, names = found["class_incremental"], figures.theme(), task_names(card)
+    left, right = st.columns([3, 2], gap="large")
+    with left:
+        st.subheader("A curve a task", anchor=False)
+        lit = _lit(card, a, after)
+        paint = colours(card.tasks, ground, lit if card.tasks > DISTINCT else None)
+        lines = [
+            figures.Line(f"{i + 1}: {name}", a[:, i], paint[i], wide=i == lit and card.tasks > DISTINCT)
+            for i, name in enumerate(names)
+        ]
+        ticks = [str(t + 1) for t in range(card.tasks)]
+        figure = figures.curves(
+            sorted(lines, key=lambda line: line.wide), ticks, ground, titles=("after task", "accuracy"), at=after
+        )
+        if card.tasks > DISTINCT:
+            figure["layout"]["showlegend"] = False
+        figures.draw(figure, key=f"curves-{card.name}", alt="Accuracy on each task over task time.")
+        caption(
+            "the accuracy on each task from the moment it was learned, with the task unknown.",
+            "a step down when one particular task arrives: the two are probably alike.",
+            "sudden loss has a cause that can be found; a slow slope is wear.",
+        )
+    with right:
+        st.subheader("If the task were known", anchor=False)
+        _oracle(card, found, after)
+
+
+def _lit(card: RunCard, a: np.ndarray, after: int) -> int:
+    """The one task that stands out where there are too many for a colour each: that of the chosen cell."""
+    return _cell(a, after)[1]
+
+
+def _oracle(card: RunCard, found: dict[str, np.ndarray], after: int) -> None:
+    if "task_aware" not in found:
+        st.caption("This method does not answer with the task given.")
+        return
+    ground = figures.theme()
+    tasks = after + 1
+    blue, orange = colours(2, ground)
+    unknown, given = (found[kind][after, :tasks] for kind in ("class_incremental", "task_aware"))
+    figure = figures.gaps(
+        figures.Line("task unknown", unknown, blue),
+        figures.Line("task given", given, orange),
+        figures.task_ticks(task_names(card))[:tasks],
+        ground,
+        title=f"accuracy after task {tasks}",
+    )
+    figures.draw(figure, key=f"oracle-{card.name}", alt="Accuracy per task without and with the task given.")
+    caption(
+        "for each task, the accuracy when the model must find the task (dot) and when it is told (ring).",
+        "long bars: there the adapter still knows, but is not picked.",
+        "this part of forgetting is a retrieval error, and needs no new training to repair.",
+    )
+
+
+def _methods(card: RunCard, after: int) -> None:
+    """All runs of the same images, one curve each."""
+    st.subheader("All methods on one axis", anchor=False)
+    peers = same_stream(card)
+    ground = figures.theme()
+    place = [peer.name for peer in peers].index(card.name)
+    paint = colours(len(peers), ground, None if len(peers) <= DISTINCT else place)
+    names = distinct_titles(peers)
+    lines = [
+        figures.Line(
+            names[at],
+            accuracy.seen_accuracy(accuracy.matrices(metrics(peer), peer.tasks)["class_incremental"]),
+            paint[at] if len(peers) <= DISTINCT else (ACCENT if at == place else GREY)[ground],
+            wide=at == place,
+        )
+        for at, peer in enumerate(peers)
+    ]
+    ticks = [str(t + 1) for t in range(card.tasks)]
+    titles = ("after task", "accuracy on all tasks so far")
+    figure = figures.curves(lines, ticks, ground, titles=titles, at=after)
+    figures.draw(figure, key="methods", alt=_methods_alt(lines))
+    caption(
+        f"the mean accuracy on all tasks learned so far, for {len(peers)} runs of the same images in the same order; "
+        "the wide line is this run.",
+        "who starts high and who ends high: they are seldom the same.",
+        "a method that loses to a frozen model with a simple classifier (lda) has not paid for its adapters.",
+    )
+    _beaten(card, peers)
+    if len(peers) > 1:
+        other = next(peer for peer in peers if peer.name != card.name)
+        runs = f"{card.name},{other.name}"
+        layout.page_link("Compare two of them", "compare", icon=":material/compare_arrows:", runs=runs)
+    else:
+        layout.page_link("Train another method on it", "train", icon=":material/play_arrow:")
+
+
+def _beaten(card: RunCard, peers: list[RunCard]) -> None:
+    """Says so where a frozen backbone with a simple classifier does better than this run."""
+    backbone = manifest(card).backbone.name
+    frozen = [peer for peer in peers if peer.method == "lda" and manifest(peer).backbone.name == backbone]
+    own = metrics(card).get("final_accuracy")
+    best = max((metrics(peer).get("final_accuracy") or 0.0 for peer in frozen), default=0.0)
+    if own is not None and card.method != "lda" and best > own:
+        st.info(
+            f"On this stream the same frozen model with a simple classifier (lda) ends at {best:.1%}, above this "
+            f"run's {own:.1%}.",
+            icon=":material/info:",
+        )
+
+
+def _methods_alt(lines: list[figures.Line]) -> str:
+    return "Mean accuracy at the end: " + ", ".join(f"{line.name} {figures.percent(line.values[-1])}" for line in lines)
+
+
+def same_stream(card: RunCard) -> list[RunCard]:
+    """The finished runs of the same images in the same tasks, `card` among them, with accuracies to draw."""
+    mark = manifest(card).stream_fingerprint
+    return [
+        other
+        for other in available()
+        if other.name == card.name
+        or (
+            other.ready
+            and other.tasks == card.tasks
+            and manifest(other).stream_fingerprint == mark
+            and "class_incremental" in accuracy.matrices(metrics(other), other.tasks)
+        )
+    ]
+
+
+def distinct_titles(cards: list[RunCard]) -> list[str]:
+    """What to call each run beside the others: its title, its backbone where they differ, the end of its name where
+    two would still share one."""
+    backbones = [manifest(card).backbone.name for card in cards]
+    differ = len(set(backbones)) > 1
+    titles = [f"{card.title} ({name})" if differ else card.title for card, name in zip(cards, backbones, strict=True)]
+    return [
+        f"{title} · {card.name[-4:]}" if titles.count(title) > 1 else title
+        for title, card in zip(titles, cards, strict=True)
+    ]
