@@ -44,8 +44,9 @@ def write_table(file: BinaryIO, table: pa.Table) -> None:
 def read_table(path: Path, schema: pa.Schema) -> pa.Table:
     """The table in `path`. Raises UserError when it is missing, damaged or does not have the columns of `schema`."""
     try:
-        with path.open("rb") as file:
-            return conform(pq.read_table(file), schema)
+        # Not pq.read_table: that imports pandas.
+        with path.open("rb") as file, pq.ParquetFile(file) as table:
+            return conform(table.read(), schema)
     except (OSError, ValueError, pa.ArrowException) as error:
         raise damaged(path, error) from None
 
