@@ -10,10 +10,10 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help app test check venv weights chromium clean
+.PHONY: help app test check venv demos screenshots weights chromium clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 app: $(VENV)/.app weights ## install what is missing, then start the app on http://127.0.0.1:8501
 	@if [ -f app/main.py ]; then \
@@ -32,6 +32,12 @@ check: $(VENV)/.dev ## lint, format, types and the fast tests, in under two minu
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
 	HF_HUB_OFFLINE=1 $(PY) -m pytest -q -m "not slow and not browser"
+
+demos: $(VENV)/.app weights ## train the recorded runs in assets/runs anew, some minutes
+	HF_HUB_OFFLINE=1 $(PY) -m core.demos
+
+screenshots: $(VENV)/.dev chromium ## make the pictures in assets/screenshots anew
+	$(PY) -m tests.browser.screenshots
 
 venv: $(VENV)/.dev ## the virtual environment .venv with everything in it
 
