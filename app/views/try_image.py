@@ -13,6 +13,7 @@ from typing import IO, Any
 
 import numpy as np
 import streamlit as st
+from PIL import Image
 
 from app.explain import Answer, Cluster
 from app.loading import images
@@ -21,12 +22,16 @@ from app.state import RunCard, link, parameter, set_parameters
 from app.widgets import explanation, layout, thumbnails
 from app.widgets.captions import caption
 from core.errors import UserError
-from core.runs.sprites import read_thumbnail
+from core.runs.sprites import PIXEL_ART, read_thumbnail
 
 SOURCES = {"sample": "A test image", "upload": "Upload", "camera": "Camera"}
 SAMPLES = 20
 _TYPES = ["png", "jpg", "jpeg", "webp", "bmp", "gif", "tif", "tiff"]
 _LARGEST_MB = 50
+_TINIEST = 4
+_SAME = 1.5
+"""Grey levels, on average: what packing changes in pixel art is far below this, and the squares of a photograph are
+further from it."""
 
 
 def render() -> None:
@@ -83,12 +88,23 @@ def _sample(card: RunCard) -> bytes | None:
     chosen = parameter("image", "")
     st.caption("Choose one:")
     links = [link("try", image=int(image)) for image in shown]
-    thumbnails.grid(card, shown.tolist(), columns=5, links=links, size=64, key=f"samples-{card.name}")
+    thumbnails.grid(card, shown.tolist(), columns=5, links=links, size=48, key=f"samples-{card.name}")
     if not (chosen.isdecimal() and int(chosen) < len(images(card))):
         return None
     known = images(card)
     picture = read_thumbnail(card.folder / "sprites", int(known.sheet[int(chosen)]), int(known.cell[int(chosen)]))
-    return _encoded(picture)
+    return _encoded(without_squares(picture))
+
+
+def without_squares(picture: Image.Image) -> Image.Image:
+    """A thumbnail as small as what it shows: tiny images are kept enlarged, and their squares would mislead a model."""
+    grey = np.asarray(picture.convert("L"), dtype=np.float32)
+    for side in range(_TINIEST, picture.width // PIXEL_ART + 1):
+        small = picture.resize((side, side), Image.Resampling.NEAREST)
+        again = small.resize(picture.size, Image.Resampling.NEAREST).convert("L")
+        if np.abs(np.asarray(again, dtype=np.float32) - grey).mean() < _SAME:
+            return small
+    return picture
 
 
 def samples(split: np.ndarray, label: np.ndarray, count: int = SAMPLES) -> np.ndarray:
@@ -100,7 +116,7 @@ def samples(split: np.ndarray, label: np.ndarray, count: int = SAMPLES) -> np.nd
     return np.sort(rows[order][np.argsort(turn, kind="stable")[:count]])
 
 
-def _encoded(picture: Any) -> bytes:
+def _encoded(picture: Image.Image) -> bytes:
     packed = io.BytesIO()
     picture.save(packed, "PNG")
     return packed.getvalue()
@@ -119,7 +135,7 @@ def _answered(card: RunCard, picture: bytes) -> None:
         f"#### {layout.plain(said['class_name'])}  \nin task {answer.retrieved + 1}, {layout.plain(said['task_name'])}"
     )
     explanation.why(answer, names, near)
-    image, scores = st.columns([1, 3], gap="medium")
+    image, scores = st.columns([2, 5], gap="medium")
     with image:
         _preview(card, picture)
     with scores:
@@ -163,7 +179,7 @@ def near_of(card: RunCard, said: Mapping[str, Any]) -> Cluster:
 
 def _preview(card: RunCard, picture: bytes) -> None:
     if parameter("from", "sample", SOURCES) == "sample":
-        thumbnails.one(card, int(parameter("image", "0")), size=128, key="try-one")
+        thumbnails.one(card, int(parameter("image", "0")), size=112, key="try-one")
     else:
         st.image(picture, width="stretch")
 
@@ -184,18 +200,22 @@ def _ask(card: RunCard, picture: bytes) -> dict[str, Any]:
     kept = st.session_state.get("try-answer")
     if kept is not None and kept[0] == key:
         return dict(kept[1])
-    with st.status("Loading the model and asking it…", expanded=False) as status:
-        said = _asked(card, picture, status)
-        status.update(label="Answered", state="complete")
+    line = st.empty()
+    try:
+        said = _asked(card, picture, line)
+    finally:
+        line.empty()
     st.session_state["try-answer"] = (key, said)
     return said
 
 
-def _asked(card: RunCard, picture: bytes, status: Any) -> dict[str, Any]:
+def _asked(card: RunCard, picture: bytes, line: Any) -> dict[str, Any]:
     began = time.monotonic()
 
     def tick() -> None:
-        status.update(label=f"Loading the model and asking it: {time.monotonic() - began:.0f} s")
+        seconds = time.monotonic() - began
+        doing = "Asking the model" if seconds < 1 else "Loading the model and asking it"
+        line.caption(f":material/hourglass_top: {doing}: {seconds:.0f} s")
 
     with tempfile.TemporaryDirectory() as beside:
         path = Path(beside) / "picture"
@@ -203,5 +223,4 @@ def _asked(card: RunCard, picture: bytes, status: Any) -> dict[str, Any]:
         try:
             return predictor().ask(card.folder, path, tick)
         except UserError as error:
-            status.update(label="No answer", state="error")
             raise UserError(str(error).replace(str(path), "The picture")) from None
