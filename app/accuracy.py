@@ -3,7 +3,7 @@ task i after task t, NaN where it was not measured."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,11 +49,18 @@ def seen_accuracy(a: np.ndarray) -> np.ndarray:
     return np.array([values.mean() if len(values) else np.nan for values in seen])
 
 
-def right(answers: Predictions, kind: str) -> np.ndarray:
+def right(rows: Predictions, kind: str) -> np.ndarray:
     """(n,) bool: which answers count as right in the matrix `kind`."""
     if kind == "retrieval":
-        return answers.retrieved_task == answers.task
-    return (answers.predicted_given_task if kind == "task_aware" else answers.predicted) == answers.label
+        return rows.retrieved_task == rows.task
+    return (rows.predicted_given_task if kind == "task_aware" else rows.predicted) == rows.label
+
+
+def answers(names: Sequence[str], rows: Predictions, kind: str) -> list[str]:
+    """What was answered for each row: the task retrieved, or the class with the task given or unknown."""
+    columns = {"retrieval": rows.retrieved_task, "task_aware": rows.predicted_given_task}
+    numbers = columns.get(kind, rows.predicted)
+    return [names[number] if 0 <= number < len(names) else "none" for number in numbers.tolist()]
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,10 +77,10 @@ class CellImages:
     """How many of `wrong` were sent to a wrong task."""
 
 
-def cell_images(answers: Predictions, kind: str, after: int, task: int) -> CellImages:
+def cell_images(rows: Predictions, kind: str, after: int, task: int) -> CellImages:
     """What is wrong of task `task` after task `after`, and what of that had been right when it was learned."""
-    then = answers.where((answers.after_task == after) & (answers.task == task))
-    learned = answers.where((answers.after_task == task) & (answers.task == task))
+    then = rows.where((rows.after_task == after) & (rows.task == task))
+    learned = rows.where((rows.after_task == task) & (rows.task == task))
     was_right = np.isin(then.image, learned.image[right(learned, kind)])
     wrong = ~right(then, kind)
     forgotten = wrong & was_right & (after > task)

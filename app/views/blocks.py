@@ -88,8 +88,8 @@ def _tiles(card: RunCard, found: BlockMap, task: int) -> None:
         (
             "Work for an answer",
             "–" if not cost else f"{cost / plain:.2f} ×",
-            "Floating-point operations for one image after the last task, as a multiple of one pass through the plain "
-            "backbone's blocks.",
+            "Floating-point operations for one image after the last task, as a multiple of one full pass through the "
+            "plain backbone's blocks. The last block need be computed for one token only: it can be below 1.",
         ),
     )
     for column, (label, value, meaning) in zip(st.columns(len(values)), values, strict=True):
@@ -124,20 +124,30 @@ def _one_task(card: RunCard, maps: list[BlockMap], task: int) -> None:
         bar_format=".2g",
         row_height=44,
     )
-    if figure["layout"]["height"] < 200:
-        figure["layout"]["height"] = 200
+    _mark_frozen(figure, found)
     figures.draw(figure, key=f"blocks-{card.name}-{task}-{scale}", alt=_alt(found, names, task))
     whose = (
         "this task's own adapter"
         if _own_adapters(card)
-        else "the one adapter that all tasks share, as this task left it"
+        else "the one adapter that all tasks share, as this task left it,"
     )
     caption(
-        f"how far {whose} moves each layer's weights (Frobenius norm of ΔW). Empty: never touched; “off”: its gate "
+        f"how far {whose} moves each layer's weights (Frobenius norm of ΔW). Grey: never touched; “off”: its gate "
         "is closed.",
-        "the darkest block, and whether q (what attention looks for) or v (what it passes on) changes more.",
+        "the strongest colour, and whether q (what attention looks for) or v (what it passes on) changes more.",
         "a block that nobody changes is computed once for all tasks, and costs nothing to keep.",
     )
+
+
+def _mark_frozen(figure: figures.Figure, found: BlockMap) -> None:
+    """Shade what no task may change, and name the blocks before the first adapter."""
+    figure["layout"] |= {"plot_bgcolor": "rgba(128,128,128,0.10)", "height": max(200, figure["layout"]["height"])}
+    first = min(found.adapted_blocks, default=found.norm.shape[1])
+    if first:
+        middle = {"x": (first - 1) / 2, "y": (len(found.norm) - 1) / 2, "showarrow": False}
+        figure["layout"]["annotations"] = [
+            middle | {"text": "frozen" if first < 4 else "frozen, the same for all tasks"}
+        ]
 
 
 def _scale() -> str:
@@ -190,7 +200,7 @@ def _gates(card: RunCard, task_gates: block_maps.Gates, task: int) -> None:
     caption(
         f"the learned score of each block's gate; {len(on)} of {len(kept)} are above the line, and on.",
         "scores that were pushed below it: the task did not need that block enough to pay for it.",
-        "a block that is off costs neither time nor memory, and keeps what it knew.",
+        "a block that is off is skipped: it costs no time, and computes what the frozen model computed.",
     )
 
 

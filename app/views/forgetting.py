@@ -159,7 +159,7 @@ def _thumbnails(card: RunCard, kind: str, rows: Predictions, start: int, end: in
         st.markdown(f"**{told}** ({end - start}{more})")
     rows = rows.where(np.arange(start, min(end, start + _SHOWN)))
     links = [link("errors", run=card.name, t=int(rows.after_task[0]), image=image) for image in rows.image.tolist()]
-    answers = _answers(card, kind, rows)
+    answers = accuracy.answers(task_names(card) if kind == "retrieval" else class_names(card), rows, kind)
     thumbnails.grid(
         card, rows.image.tolist(), columns=8, captions=answers, links=links, key=f"behind-{card.name}-{start}"
     )
@@ -193,15 +193,6 @@ def _wrong_in_words(found: accuracy.CellImages, new: bool) -> str:
         return "None is wrong."
     once = "" if new else f"; **{found.forgotten}** of them had been right when the task was new"
     return f"{wrong} {'is' if wrong == 1 else 'are'} wrong{once}. {found.astray} went to a wrong task."
-
-
-def _answers(card: RunCard, kind: str, rows: Predictions) -> list[str]:
-    """Which class was answered, or which task retrieved, for each row."""
-    if kind == "retrieval":
-        names, numbers = task_names(card), rows.retrieved_task
-    else:
-        names, numbers = class_names(card), rows.predicted_given_task if kind == "task_aware" else rows.predicted
-    return [names[number] if 0 <= number < len(names) else "none" for number in numbers.tolist()]
 
 
 def _over_time(card: RunCard, found: dict[str, np.ndarray], after: int) -> None:

@@ -146,15 +146,16 @@ def bars(
     groups: Sequence[Line], ticks: Sequence[str], ground: Theme, *, titles: tuple[str, str], form: str = ".1%"
 ) -> Figure:
     """Grouped bars that start at zero."""
-    patterns = ("", "/", ".", "x", "\\", "-", "|", "+")
+    few = len(groups) * len(ticks) <= 24
     traces = [
         {
             "type": "bar", "name": text(group.name, 40), "x": list(range(len(ticks))), "y": _plain(group.values),
-            "marker": {"color": group.colour, "pattern": {"shape": patterns[place % len(patterns)], "solidity": 0.25}},
+            "marker": {"color": group.colour}, "cliponaxis": False, "textposition": "outside",
+            "texttemplate": f"%{{y:{form.replace('.1%', '.0%')}}}" if few else "",
             "customdata": [[text(group.name, 60), tick] for tick in ticks],
             "hovertemplate": f"%{{customdata[0]}}<br>%{{customdata[1]}}: %{{y:{form}}}<extra></extra>",
         }
-        for place, group in enumerate(groups)
+        for group in groups
     ]  # fmt: skip
     layout = _layout(ground, 340) | {
         "xaxis": _axis(ground, titles[0]) | {"tickvals": list(range(len(ticks))), "ticktext": list(ticks),
