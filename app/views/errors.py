@@ -164,25 +164,31 @@ def _image(answers: Predictions, listed: Predictions) -> int:
 
 def _explained(card: RunCard, answers: Predictions, listed: Predictions) -> None:
     """The chosen image, beside the pinned one where there is one."""
-    image, pinned = _image(answers, listed), parameter("pin", "")
+    image, pinned = _image(answers, listed), _pinned(answers)
     st.subheader("One image explained", divider="gray")
     wanted = parameter("image", "")
     if wanted and wanted != str(image):
         layout.problem_line(f"Image {wanted[:20]} is not a test image of a task learned by now; here is the first one.")
     _steps(image, listed, pinned)
-    if not (pinned.isdecimal() and int(pinned) in answers.image) or int(pinned) == image:
+    if pinned in (None, image):
         _explain(card, answers, image, "now")
         return
     left, right = st.columns(2, gap="large")
     with left:
         st.markdown("**Pinned**")
-        _explain(card, answers, int(pinned), "pinned", narrow=True)
+        _explain(card, answers, pinned, "pinned", narrow=True)
     with right:
         st.markdown("**Compared with**")
         _explain(card, answers, image, "now", narrow=True)
 
 
-def _steps(image: int, listed: Predictions, pinned: str) -> None:
+def _pinned(answers: Predictions) -> int | None:
+    """`?pin=` where it names a test image seen by now."""
+    wanted = parameter("pin", "")
+    return int(wanted) if wanted.isdecimal() and int(wanted) in answers.image else None
+
+
+def _steps(image: int, listed: Predictions, pinned: int | None) -> None:
     """Previous, next, pin."""
     place = np.flatnonzero(listed.image == image)
     at = int(place[0]) if len(place) else None
@@ -190,12 +196,10 @@ def _steps(image: int, listed: Predictions, pinned: str) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         _step("Previous", "P", before, listed)
         _step("Next", "N", after, listed)
-        if pinned == str(image):
-            st.button("Unpin", icon=":material/keep_off:", on_click=set_parameters, kwargs={"pin": None})
-        else:
+        if pinned != image:
             st.button("Pin to compare", icon=":material/keep:", on_click=set_parameters, kwargs={"pin": image})
-            if pinned:
-                st.button("Unpin", icon=":material/keep_off:", on_click=set_parameters, kwargs={"pin": None})
+        if pinned is not None:
+            st.button("Unpin", icon=":material/keep_off:", on_click=set_parameters, kwargs={"pin": None})
         st.caption(f"{at + 1:,} of {len(listed):,} listed" if at is not None else "Not among the images listed above")
 
 
@@ -221,14 +225,14 @@ def _explain(card: RunCard, answers: Predictions, image: int, key: str, narrow: 
     with clusters:
         st.markdown("**What it lies near**")
         for place, found in enumerate(near):
-            explanation.component_images(card, found, names, true_task=answer.task, key=f"near-{key}-{place}")
+            explanation.component_images(card, found, names, answer, key=f"near-{key}-{place}")
 
 
 def _places(narrow: bool) -> list:
     if narrow:
         picture, scores = st.columns([2, 3])
         return [picture, scores, st.container()]
-    return list(st.columns([3, 5, 4], gap="medium"))
+    return list(st.columns([3, 5, 6], gap="medium"))
 
 
 def _facts(card: RunCard, image: int, answer: Answer) -> dict[str, str]:

@@ -19,7 +19,7 @@ _STYLE = """<style>
 .facts { display: grid; grid-template-columns: max-content 1fr; gap: 2px 14px; font-size: .9rem; }
 .facts, .facts dt, .facts dd { margin: 0 !important; padding: 0 !important; }
 .facts dt { opacity: .7; } .facts dd { overflow-wrap: anywhere; }
-.gaps { display: grid; grid-template-columns: fit-content(45%) 1fr max-content; gap: 6px 12px; align-items: center;
+.gaps { display: grid; grid-template-columns: fit-content(60%) 1fr max-content; gap: 6px 12px; align-items: center;
   font-size: .9rem; }
 .gaps .name { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
 .gaps .tag { margin-left: 6px; padding: 0 6px; border: 1px solid currentColor; border-radius: 9px; font-size: .75rem; }
@@ -101,7 +101,7 @@ def _bar(bar: Bar, names: Names) -> str:
     tags = [tag for tag, on in (("retrieved", bar.retrieved), ("true", bar.true)) if on]
     name = escape(str(names.tasks[bar.task]))
     marks = "".join(f'<span class="tag">{tag}</span>' for tag in tags)
-    value = "not considered" if not math.isfinite(bar.gap) else "best" if bar.gap == 0 else f"−{bar.gap:.3g}"
+    value = "not considered" if not math.isfinite(bar.gap) else "best" if bar.gap == 0 else f"−{_short(bar.gap)}"
     width = 0 if not math.isfinite(bar.gap) else 100 * bar.length
     return (
         f'<span class="name" title="{name}">{bar.task + 1} · {name}{marks}</span>'
@@ -110,15 +110,18 @@ def _bar(bar: Bar, names: Names) -> str:
     )
 
 
+def _short(gap: float) -> str:
+    return f"{gap:.2g}" if gap < 1 else f"{gap:.1f}" if gap < 100 else f"{gap:.0f}"
+
+
 def unit(answer: Answer) -> str:
     """What a gap is measured in."""
     return "nats of log-likelihood" if answer.component >= 0 else "units of the score"
 
 
-def component_images(card: RunCard, near: Cluster, names: Names, *, true_task: int | None, key: str) -> None:
+def component_images(card: RunCard, near: Cluster, names: Names, answer: Answer, *, key: str) -> None:
     """A component's heading and those of its images that lie nearest."""
-    role = "Its own task" if near.task == true_task else "Runner-up"
-    role = "Retrieved" if near.component >= 0 and near.task != true_task else role
+    role = "Its own task" if near.task == answer.task else "Retrieved" if near.task == answer.retrieved else "Runner-up"
     what = f"component {near.component + 1}" if near.component >= 0 else "nearest images"
     of = f", mostly {names.label(near.label)}" if near.label is not None else ""
     facts({role: f"{names.task(near.task)}, {what}{of}"})

@@ -1,0 +1,165 @@
+"""What the textbook says of a run, in its own numbers. Pure functions over the run's documents; texts are markdown.
+
+Names that come from a run are not part of these texts: a page shows them beside, as plain text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+from core.runs.schema import Manifest
+
+Kind = Literal["own", "shared", "none"]
+"""own: adapters a task, which never change again. shared: one adapter that goes on being trained. none: no adapter."""
+
+Gates = Sequence[Mapping[str, Any]]
+"""gates.json of every finished task."""
+
+
+def kind(manifest: Manifest, gates: Gates) -> Kind:
+    """How the method adapts the backbone."""
+    if not any(task.get("sites") for task in gates):
+        return "none"
+    return "own" if "past_is_frozen" in manifest.promises else "shared"
+
+
+def block_norms(gates: Mapping[str, Any], depth: int) -> np.ndarray:
+    """(depth,) how strongly a task's adapter changes each block: the root of its sites' summed squared norms."""
+    squares = np.zeros(depth)
+    for name, site in gates.get("sites", {}).items():
+        block = int(name.partition("/")[0])
+        if block < depth and site.get("active", True):
+            squares[block] += float(site["norm"]) ** 2
+    return np.sqrt(squares)
+
+
+def freeze(manifest: Manifest) -> str:
+    """Step 1."""
+    backbone = manifest.backbone
+    return (
+        f"An image is scaled to {backbone.image_size} × {backbone.image_size} pixels and cut into "
+        f"**{backbone.tokens - 1} patches**. **{backbone.depth} blocks** of attention let the patches look at each "
+        f"other and sum the image up in **{backbone.width} numbers**, its *embedding*. The model learned this from other "
+        f"images long ago; all its **{_count(backbone.parameters)} weights stay as they are**, so nothing in it can "
+        "be forgotten."
+    )
+
+
+def adapter(manifest: Manifest, gates: Gates, found: Mapping[str, Any]) -> str:
+    """Step 2."""
+    if kind(manifest, gates) == "none":
+        return (
+            "This method trains **no adapter**: it keeps sums and means of the frozen embeddings, which is quick and "
+            "forgets little. Open a run of another method to see an adapter."
+        )
+    trained = (found.get("trainable_parameters_per_task") or [0])[0]
+    norms = block_norms(gates[0], manifest.backbone.depth)
+    share = trained / manifest.backbone.parameters
+    return (
+        "An *adapter* is a small correction beside a frozen weight matrix: the product of two thin matrices, which "
+        f"starts at zero. For the first task this run trained **{_count(trained)} weights** (adapter and head), "
+        f"**{_percent(share)}** of the backbone's, in **{int((norms > 0).sum())} of {len(norms)} blocks**. "
+        "The darker a block, the more it was changed."
+    )
+
+
+def next_task(manifest: Manifest, gates: Gates, found: Mapping[str, Any]) -> str:
+    """Step 3."""
+    how = {
+        "own": "Each task gets **an adapter of its own**, and those of earlier tasks are never touched again.",
+        "shared": "All tasks share **one adapter**, which the next task goes on training: what it overwrites is lost.",
+        "none": "The next task only adds its own means and sums to what is kept.",
+    }[kind(manifest, gates)]
+    return f"{how} {_reuse(gates)}{_first_task(found)}"
+
+
+def _reuse(gates: Gates) -> str:
+    sites = [site for task in gates for site in task.get("sites", {}).values()]
+    units = [abs(weight) for site in sites for earlier in site.get("reuse", []) for weight in earlier]
+    if not units:
+        return ""
+    used = sum(weight > 0.01 for weight in units)
+    return (
+        f"A new adapter may also borrow the units of earlier ones: here **{used:,} of {len(units):,}** are used with a "
+        "weight above 0.01. "
+    )
+
+
+def _first_task(found: Mapping[str, Any]) -> str:
+    first = first_task_accuracy(found)
+    if len(first) < 2:
+        return ""
+    return f"On the first task, accuracy went from **{_percent(first[0])}** to **{_percent(first[-1])}** at the end."
+
+
+def first_task_accuracy(found: Mapping[str, Any]) -> list[float]:
+    """Accuracy on the first task after each task that was measured, the task not being told."""
+    rows = found.get("matrices", {}).get("class_incremental", [])
+    return [row[0] for row in rows if row and row[0] is not None]
+
+
+def clusters(components: Sequence[int]) -> str:
+    """Step 4. `components`: how many each task has; empty for a method without mixtures."""
+    if not components:
+        return (
+            "This method keeps **no clusters**: it compares the scores of all classes it knows, and the task is that "
+            "of the best class."
+        )
+    return (
+        "To recognise a task later without its images, its embeddings are summed up as a few *components*: a mean and "
+        "a count each. How many are needed is found by the data (a Dirichlet-process Gaussian mixture, DP-GMM, or one "
+        f"component a class). Here the tasks have **{_list(components)}** components. Below, the images that lie in "
+        "each component of one task."
+    )
+
+
+def retrieve(found: Mapping[str, Any]) -> str:
+    """Step 5."""
+    second = found.get("recall_at_2")
+    also = f" and among the first two for **{_percent(second)}**" if second is not None else ""
+    return (
+        "At test time nobody says which task an image belongs to. Each task is scored, and **the best score names the "
+        f"task**: the *retrieved task*, whose adapter and head then answer. The right task comes first for "
+        f"**{_percent(found.get('retrieval_accuracy'))}** of the images{also}. Below, one image: bars are gaps to the "
+        "best task."
+    )
+
+
+def mistakes(found: Mapping[str, Any]) -> str:
+    """Step 6."""
+    wrong, lost = found.get("mistakes"), found.get("mistakes_from_wrong_task")
+    if not wrong:
+        return f"This run answers **all {found.get('images', 0):,}** test images correctly in the end."
+    rescued = found.get("mistakes_right_given_task")
+    told = f" Told the task, it would get **{round(rescued * wrong):,}** of them right." if rescued is not None else ""
+    return (
+        f"In the end **{wrong:,} of {found.get('images', 0):,}** test images are answered wrongly. "
+        f"**{round((lost or 0) * wrong):,}** of the mistakes went to the wrong task.{told} So the gap between "
+        f"**{_percent(found.get('task_aware_accuracy'))}** with the task told and "
+        f"**{_percent(found.get('final_accuracy'))}** without is the price of retrieval."
+    )
+
+
+def _list(numbers: Sequence[int]) -> str:
+    words = [str(number) for number in numbers]
+    if len(set(words)) == 1:
+        return f"{words[0]} each" if len(words) > 1 else words[0]
+    if len(words) > 6:
+        return f"{min(numbers)} to {max(numbers)}"
+    return f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def _count(number: float) -> str:
+    for size, unit in ((1e9, "billion"), (1e6, "million")):
+        if number >= size:
+            return f"{number / size:.1f} {unit}"
+    return f"{int(number):,}"
+
+
+def _percent(share: float | None) -> str:
+    if share is None:
+        return "–"
+    return f"{share:.1%}" if share >= 0.01 or share == 0 else f"{share:.2%}"
