@@ -1,0 +1,130 @@
+"""Answering for new images with a finished run: retrieve the task, then the class, and say what spoke for it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from core.backbones import load_backbone
+from core.backbones.features import FrozenFeatures
+from core.config import RunConfig, validate
+from core.data.images import FilePicture, ImageSet, Item, UnreadableImage
+from core.errors import UserError
+from core.evaluation.evaluator import Evaluator
+from core.methods import method_class
+from core.methods.base import Method, TaskState
+from core.runs.schema import Manifest
+from core.runs.store import Run
+from core.training.device import Precision, pick_device
+from core.training.encoding import Encoder
+
+_COMPONENT_IMAGES = 5
+_UNKNOWN = 0
+"""The true task of a new image, which nothing but the oracle asks for."""
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A finished run, loaded: answers for any number of images, one image at a time."""
+
+    run: Run
+    manifest: Manifest
+    method: Method
+    encoder: Encoder
+    precision: Precision
+
+    @torch.no_grad()
+    def answer(self, images: Sequence[Path]) -> list[dict[str, Any]]:
+        """One JSON-ready answer an image, in order; see `predict_images`."""
+        data = self.encoder.encode(_read(images), lambda done: None)
+        inputs = Evaluator(self.method, self.precision, lambda done: None).inputs(data, _UNKNOWN)
+        scores = self.method.task_scores(inputs).float()
+        tasks = scores.argmax(1)
+        classes = self.method.classify(inputs, tasks)
+        components = self.method.nearest_component(inputs, tasks)
+        return [
+            self._described(path, scores[row], int(tasks[row]), int(classes[row]), int(components[row]))
+            for row, path in enumerate(images)
+        ]
+
+    def _described(self, path: Path, scores: Tensor, task: int, label: int, component: int) -> dict[str, Any]:
+        ranked = scores.sort(descending=True).values
+        names = [info.name for info in self.manifest.tasks]
+        return {
+            "image": str(path),
+            "task": task,
+            "task_name": names[task],
+            "class": label,
+            "class_name": self.manifest.class_names[label],
+            "margin": float(ranked[0] - ranked[1]) if len(ranked) > 1 else 0.0,
+            "scores": [
+                {"task": other, "name": names[other], "score": float(score)}
+                for other, score in enumerate(scores.tolist())
+            ],
+            "nearest_component": component,
+            "component_images": self._members(task, component),
+        }
+
+    def _members(self, task: int, component: int) -> list[int]:
+        """The first few training images of the run that lie nearest to the same component."""
+        if component < 0:
+            return []
+        images = self.run.images()
+        columns = {name: images.column(name).to_numpy(zero_copy_only=False) for name in ("task", "component", "image")}
+        train = np.asarray(images.column("split").to_pylist()) == "train"
+        members = train & (columns["task"] == task) & (columns["component"] == component)
+        return [int(image) for image in columns["image"][members][:_COMPONENT_IMAGES]]
+
+
+def load_model(folder: Path, device: str = "auto") -> TrainedModel:
+    """The model of a finished run.
+
+    Raises UserError when the run is not finished, is damaged, or its backbone cannot be had.
+    """
+    run = Run(folder)
+    manifest = run.manifest
+    tasks = len(manifest.tasks)
+    if run.finished_tasks() < tasks or not (folder / "answer.safetensors").exists():
+        raise UserError(f"Run {run.name} is not finished: resume it with `python -m core train --resume {run.name}`.")
+    config = validate(RunConfig, manifest.config, f"{folder}/manifest.json")
+    chosen = pick_device(device)
+    backbone = load_backbone(config.backbone, manifest.backbone.image_size, chosen)
+    if backbone.fingerprint() != manifest.backbone.fingerprint:
+        raise UserError(f"The weights of {manifest.backbone.name} here are not those {run.name} was trained with.")
+    features = FrozenFeatures(backbone, config.retrieval.features)
+    method = method_class(manifest.method)(backbone, features.width, config, chosen)
+    for task, info in enumerate(manifest.tasks):
+        saved = run.task(task)
+        state = TaskState(saved.adapter, saved.head, saved.mixture, saved.gates)
+        method.load_task(task, tuple(info.classes), state)
+    method.load_answer(run.answer)
+    precision: Precision = "bfloat16" if manifest.hardware.get("precision") == "bfloat16" else "float32"
+    encoder = Encoder(backbone, features, method.first_block, precision, "memory")
+    return TrainedModel(run, manifest, method.eval(), encoder, precision)
+
+
+def predict_images(folder: Path, images: Sequence[Path]) -> list[dict[str, Any]]:
+    """What the finished run in `folder` says of each image file.
+
+    A dict an image: image, task, task_name, class, class_name, margin (best minus second task score), scores (one a
+    task: task, name, score), nearest_component of the retrieved task (−1 where there are none), component_images
+    (numbers of the run's training images there). Raises UserError for a file that is missing or is no image.
+    """
+    return load_model(folder).answer(images)
+
+
+def _read(paths: Sequence[Path]) -> ImageSet:
+    items = []
+    for path in paths:
+        picture = FilePicture(Path(path))
+        try:
+            items.append(Item(str(path), picture, picture.identity()))
+        except UnreadableImage as error:
+            raise UserError(f"{path} cannot be read: {error}.") from None
+    return ImageSet(items, [0] * len(items))
