@@ -85,7 +85,9 @@ class SharedModel(Method):
 
     def load_task(self, task: int, classes: tuple[int, ...], state: TaskState) -> None:
         self.begin_task(task, classes, torch.Generator())
-        self.load_state_dict({**state.adapter, **state.head})
+        saved = {**state.adapter, **state.head}
+        # `joint` begins all tasks before it saves any, so a folder may hold heads that are not there yet.
+        self.load_state_dict({key: saved[key] for key in self.state_dict()})
 
 
 class OneAdapter(SharedModel):

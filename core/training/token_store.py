@@ -6,7 +6,9 @@ can be stale.
 
 from __future__ import annotations
 
+import shutil
 import tempfile
+import weakref
 from pathlib import Path
 from typing import Literal
 
@@ -37,10 +39,11 @@ class TokenStore:
         if place == "memory":
             self.values = torch.empty(shape, dtype=dtype)
             return
-        self._folder = tempfile.TemporaryDirectory(prefix="proteus-tokens-", ignore_cleanup_errors=True)
+        folder = tempfile.mkdtemp(prefix="proteus-tokens-")
+        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
         # NumPy has no bfloat16, so 16-bit tokens are mapped as integers and read back through a view.
         carrier, view = (np.int16, dtype) if dtype == torch.bfloat16 else (np.float32, torch.float32)
-        mapped = np.memmap(Path(self._folder.name) / "tokens", dtype=carrier, mode="w+", shape=shape)
+        mapped = np.memmap(Path(folder) / "tokens", dtype=carrier, mode="w+", shape=shape)
         self.values = torch.from_numpy(mapped).view(view)
 
     def write(self, start: int, tokens: Tensor) -> None:

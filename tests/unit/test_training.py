@@ -1,0 +1,357 @@
+"""Whole runs on the tiny backbone: deterministic, resumable after SIGKILL, complete, and honest about bad input."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import open_clip
+import pyarrow.parquet as pq
+import pytest
+import torch
+from PIL import Image
+
+from core.config import RunConfig, validate
+from core.errors import UserError
+from core.methods import method_names
+from core.runs.schema import PREDICTION_COLUMNS
+from core.runs.store import Run
+from core.training.device import autocast, pick_device, pick_precision
+from core.training.inference import predict_images
+from core.training.run import resume_run, start_run
+from core.training.token_store import TokenStore, place_for
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread():
+    """Small products are slower on several threads, and on a busy machine very much so."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """Six easy classes of small pictures as class folders, with train and test."""
+    root = tmp_path_factory.mktemp("pictures")
+    rng = np.random.default_rng(0)
+    patterns = rng.integers(0, 255, (6, 16, 16, 3))
+    for split, count in (("train", 10), ("test", 4)):
+        for label in range(6):
+            target = root / split / f"class-{label}"
+            target.mkdir(parents=True)
+            for index in range(count):
+                noisy = np.clip(patterns[label] + rng.normal(0, 25, (16, 16, 3)), 0, 255).astype(np.uint8)
+                Image.fromarray(noisy).save(target / f"{index}.png")
+    return root
+
+
+def config(folder: Path, name="proteus", **sections) -> RunConfig:
+    values = {
+        "stream": {"name": str(folder), "tasks": 3},
+        "backbone": {"name": "tiny"},
+        "adapters": {"blocks": "last:2", "rank": 2, "first_rank": 3},
+        "method": {"name": name},
+        "training": {"epochs": 2, "batch_size": 8},
+        "retrieval": {"features": "last:2"},
+        "record": {"projection": False, "train_per_class": 3},
+    }
+    for name, section in sections.items():
+        values[name] = {**values.get(name, {}), **section}
+    return validate(RunConfig, values)
+
+
+def train(folder, runs, name="proteus", **sections) -> Run:
+    return Run(start_run(config(folder, name, **sections), runs, lambda status: None))
+
+
+def outcome(run: Run) -> tuple:
+    """All that two equal runs must agree on, bit for bit."""
+    predictions = run.predictions().to_pydict()
+    adapters = [run.task(task).adapter for task in range(3)]
+    return (
+        predictions,
+        [{k: v.numpy().tobytes() for k, v in a.items()} for a in adapters],
+        run.embeddings("frozen").tobytes(),
+    )
+
+
+@pytest.mark.parametrize("method", sorted(method_names()))
+def test_every_method_leaves_a_complete_run(folder, tmp_path, method):
+    statuses = []
+    options = {"random_features": 64} if method == "ranpac" else {}
+    settings = config(folder, method, method=options)
+    run = Run(start_run(settings, tmp_path, statuses.append))
+    assert run.status.state == "done" and run.status.fraction == 1 and statuses[-1].state == "done"
+    metrics = run.metrics
+    for key in ("final_accuracy", "final_accuracy_pooled", "task_aware_accuracy", "retrieval_accuracy", "seconds"):
+        assert metrics[key] is not None
+    for key in ("train_seconds", "peak_memory_bytes", "bytes_per_task", "flops_per_image", "milliseconds_per_image"):
+        assert metrics[key] >= 0
+    assert (metrics["forgetting"] is None) == (method == "joint")
+    assert metrics["task_aware_accuracy"] >= metrics["final_accuracy"]
+    predictions = run.predictions()
+    assert predictions.schema.equals(PREDICTION_COLUMNS)
+    assert predictions.num_rows == (24 if method == "joint" else 8 + 16 + 24)
+    images = run.images().to_pydict()
+    assert images["image"] == list(range(6 * 4 + 6 * 3)) and images["split"].count("train") == 18
+    assert (run.folder / "sprites/000.webp").exists()
+    assert run.embeddings("frozen").shape == (42, 32)
+    assert not list((run.folder / "shared").iterdir()), "sums that only learning on would need are gone"
+    events = [event["kind"] for event in run.events()]
+    assert events[0] == "start" and events[-1] == "end" and "task" in events
+    answers = predict_images(run.folder, [folder / "test/class-0/0.png"])
+    at = run.manifest.class_names.index("class-0")
+    assert answers[0]["class_name"] in run.manifest.class_names and len(answers[0]["scores"]) == 3
+    row = next(r for r in predictions.to_pylist() if r["after_task"] == 2 and r["label"] == at)
+    assert images["name"][row["image"]].endswith("0.png")
+    assert answers[0]["class"] == row["predicted"] and answers[0]["task"] == row["retrieved_task"]
+    assert [s["score"] for s in answers[0]["scores"]] == pytest.approx(row["scores"], rel=1e-3, abs=1e-2)
+
+
+def test_the_same_seed_gives_the_same_run_and_another_seed_another(folder, tmp_path):
+    one, two = train(folder, tmp_path / "1"), train(folder, tmp_path / "2")
+    assert outcome(one) == outcome(two)
+    other = Run(start_run(config(folder).model_copy(update={"seed": 1}), tmp_path / "3", lambda status: None))
+    assert outcome(other)[1] != outcome(one)[1] and other.manifest.class_names != one.manifest.class_names
+
+
+@pytest.mark.parametrize("cache", ["memory", "disk", "off"])
+def test_where_tokens_are_kept_changes_nothing(folder, tmp_path, cache):
+    assert (
+        outcome(train(folder, tmp_path, training={"cache": cache}))[0]
+        == outcome(train(folder, tmp_path / "again", training={"cache": "memory"}))[0]
+    )
+
+
+@pytest.mark.parametrize("method", ["proteus", "sequential", "lda", "selective-lora", "sd-lora", "taps"])
+@pytest.mark.parametrize("after", [1, 2])
+def test_a_run_stopped_between_tasks_resumes_to_the_same_end(folder, tmp_path, method, after):
+    whole = train(folder, tmp_path / "whole", method)
+
+    def stop(status):
+        if status.phase == "train" and status.task == after:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        start_run(config(folder, method), tmp_path, stop, name="stopped")
+    stopped = Run(tmp_path / "stopped")
+    assert stopped.status.state == "cancelled" and stopped.finished_tasks() == after
+    resumed = Run(resume_run(tmp_path / "stopped", lambda status: None))
+    assert resumed.status.state == "done"
+    assert outcome(resumed) == outcome(whole)
+    assert resumed.metrics["matrices"] == whole.metrics["matrices"]
+
+
+def worker(config_file: Path, runs: Path, *extra: str) -> subprocess.Popen:
+    command = [
+        sys.executable,
+        "-m",
+        "core",
+        "train",
+        "--config",
+        str(config_file),
+        "--runs",
+        str(runs),
+        "--quiet",
+        *extra,
+    ]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def in_the_middle_of(task: int, events: Path) -> bool:
+    lines = events.read_text().splitlines() if events.exists() else []
+    seen = [json.loads(line) for line in lines if line.endswith("}")]
+    return any(event["kind"] == "loss" and event["task"] == task for event in seen)
+
+
+def test_sigkill_in_the_middle_of_a_task_then_resume_equals_the_uninterrupted_run(folder, tmp_path):
+    settings = config(folder, training={"epochs": 60}).model_dump(mode="json", exclude_none=True)
+    from core.runs.jobs import format_toml
+
+    (tmp_path / "run.toml").write_text(format_toml(settings))
+    whole = worker(tmp_path / "run.toml", tmp_path / "whole", "--name", "run")
+    _, said = whole.communicate(timeout=200)
+    assert whole.returncode == 0, said
+
+    killed = worker(tmp_path / "run.toml", tmp_path / "killed", "--name", "run")
+    deadline = time.monotonic() + 200
+    while not in_the_middle_of(1, tmp_path / "killed/run/events.jsonl"):
+        assert killed.poll() is None, killed.stderr.read()
+        assert time.monotonic() < deadline, "the second task never began"
+        time.sleep(0.02)
+    killed.send_signal(signal.SIGKILL)
+    killed.communicate()
+    left = Run(tmp_path / "killed/run")
+    assert left.status.state == "failed" and "resume" in left.status.message, "a dead worker is not called running"
+    assert 1 <= left.finished_tasks() < 3
+
+    resumed = subprocess.run(
+        [sys.executable, "-m", "core", "train", "--resume", "run", "--runs", str(tmp_path / "killed"), "--json"],
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+    assert resumed.returncode == 0, resumed.stderr
+    assert json.loads(resumed.stdout.splitlines()[-1])["run"] == "run"
+    assert outcome(Run(tmp_path / "killed/run")) == outcome(Run(tmp_path / "whole/run"))
+
+
+def test_resume_notices_changed_images(folder, tmp_path):
+    import shutil
+
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+
+    def stop(status):
+        if status.phase == "train" and status.task == 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        start_run(config(copy), tmp_path / "runs", stop, name="r")
+    Image.new("RGB", (16, 16)).save(copy / "train/class-0/0.png")
+    with pytest.raises(UserError, match="have changed"):
+        resume_run(tmp_path / "runs/r", lambda status: None)
+
+
+def test_a_finished_run_has_nothing_to_resume(folder, tmp_path):
+    run = train(folder, tmp_path, "ncm")
+    before = (run.folder / "metrics.json").read_bytes()
+    assert resume_run(run.folder, lambda status: None) == run.folder
+    assert (run.folder / "metrics.json").read_bytes() == before
+
+
+def test_a_cancel_file_stops_the_run_and_keeps_what_is_finished(folder, tmp_path):
+    def cancel(status):
+        if status.task == 1:
+            (tmp_path / "r/cancel").touch()
+
+    settings = config(folder, training={"epochs": 400})
+    start_run(settings, tmp_path, cancel, name="r")
+    run = Run(tmp_path / "r")
+    assert run.status.state == "cancelled" and run.finished_tasks() == 1
+
+
+def test_joint_has_only_its_last_row(folder, tmp_path):
+    metrics = train(folder, tmp_path, "joint").metrics
+    matrix = metrics["matrices"]["class_incremental"]
+    assert all(value is None for row in matrix[:2] for value in row) and all(v is not None for v in matrix[2])
+
+
+def test_open_clip_checkpoint_trains_and_predicts(folder, tmp_path):
+    settings = {
+        "embed_dim": 24,
+        "vision_cfg": {"image_size": 16, "layers": 3, "width": 48, "head_width": 12, "patch_size": 4},
+        "text_cfg": {"context_length": 8, "vocab_size": 64, "width": 32, "heads": 2, "layers": 1},
+    }
+    (tmp_path / "little-clip.json").write_text(json.dumps(settings))
+    open_clip.add_model_config(tmp_path / "little-clip.json")
+    torch.manual_seed(0)
+    torch.save(open_clip.create_model("little-clip").state_dict(), tmp_path / "little.pt")
+    backbone = {"name": f"open_clip/{tmp_path / 'little-clip.json'}", "pretrained": str(tmp_path / "little.pt")}
+    run = train(folder, tmp_path, backbone=backbone, adapters={"blocks": "last:2"})
+    assert run.manifest.backbone.family == "open_clip" and run.metrics["task_aware_accuracy"] > 0.7
+    assert predict_images(run.folder, [folder / "test/class-1/0.png"])[0]["task"] in (0, 1, 2)
+    assert any(v.abs().sum() > 0 for k, v in run.task(0).adapter.items() if k.startswith("up.")), "adapters moved"
+
+
+def test_adapters_move_the_embedding_and_the_frozen_space_does_not(folder, tmp_path):
+    run = train(folder, tmp_path, training={"epochs": 5})
+    assert not np.allclose(run.embeddings("own"), run.embeddings("frozen"), atol=1e-2)
+    assert run.embeddings("whitened").shape[1] == 5, "six classes differ in five directions"
+
+
+@pytest.mark.parametrize(
+    ("sections", "message"),
+    [
+        ({"method": {"name": "protheus"}}, "proteus"),
+        ({"method": {"name": "proteus", "transfr": 1}}, "transfer"),
+        ({"backbone": {"name": "tinny"}}, "tiny"),
+        ({"adapters": {"blocks": "last:9"}}, "4 blocks"),
+        ({"retrieval": {"features": "first"}}, "final or last:N"),
+        ({"stream": {"name": "split-digit"}}, "split-digits"),
+        ({"stream": {"name": "/no/such/folder"}}, "/no/such/folder"),
+        ({"training": {"device": "cuda"}}, "CUDA"),
+        ({"training": {"device": "gpu9"}}, "auto, cpu, cuda"),
+    ],
+)
+def test_bad_settings_are_one_clear_line_and_leave_no_folder(folder, tmp_path, sections, message):
+    if sections.get("training", {}).get("device") == "cuda" and torch.cuda.is_available():
+        pytest.skip("this machine has CUDA")
+    with pytest.raises(UserError, match=message) as caught:
+        train(folder, tmp_path / "runs", **sections)
+    assert "\n" not in str(caught.value) and not (tmp_path / "runs").exists()
+
+
+def test_an_unknown_key_names_the_nearest():
+    with pytest.raises(UserError, match="epochs"):
+        validate(RunConfig, {"training": {"epoch": 3}})
+    with pytest.raises(UserError, match=r"training\.epochs"):
+        validate(RunConfig, {"training": {"epochs": -1}})
+
+
+def test_precision_and_device():
+    assert pick_device("auto").type in ("cpu", "cuda") and pick_device("cpu").type == "cpu"
+    assert pick_precision("float32", torch.device("cpu")) == "float32"
+    assert pick_precision("auto", torch.device("cpu")) in ("float32", "bfloat16")
+    with autocast(torch.device("cpu"), "bfloat16"):
+        assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.bfloat16
+    with autocast(torch.device("cpu"), "float32"):
+        assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.float32
+
+
+def test_training_in_bfloat16_gives_nearly_the_same(folder, tmp_path):
+    exact = train(folder, tmp_path, training={"precision": "float32"}).metrics
+    rough = train(folder, tmp_path / "b", training={"precision": "bfloat16"}).metrics
+    assert rough["task_aware_accuracy"] == pytest.approx(exact["task_aware_accuracy"], abs=0.1)
+
+
+@pytest.mark.parametrize("place", ["memory", "disk"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_token_store_gives_back_what_it_was_given(place, dtype):
+    store = TokenStore(place, (10, 3, 4), dtype)
+    tokens = torch.randn(10, 3, 4).to(dtype)
+    for start in (0, 5):
+        store.write(start, tokens[start : start + 5])
+    rows = torch.tensor([9, 0, 4])
+    assert torch.equal(store.read(rows), tokens[rows])
+
+
+def test_the_cache_goes_to_disk_when_memory_is_short():
+    assert place_for("auto", 1000) == "memory" and place_for("off", 1) == "off"
+    assert place_for("auto", 10**15) == "off"
+
+
+def test_parquet_files_are_whole(folder, tmp_path):
+    run = train(folder, tmp_path, "lda")
+    for name in ("predictions", "images"):
+        assert pq.read_table(run.folder / f"{name}.parquet").num_rows > 0
+
+
+@pytest.mark.slow
+def test_corrupt_image_in_a_zip_is_skipped_and_reported(folder, tmp_path):
+    import zipfile
+
+    path = tmp_path / "pictures.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for file in sorted(folder.rglob("*.png")):
+            archive.write(file, file.relative_to(folder))
+        archive.writestr("train/class-0/broken.png", b"not a picture")
+    run = train(path, tmp_path / "runs", "ncm")
+    report = run.manifest.stream_report
+    assert report["skipped_count"] == 1 and "broken.png" in str(report["skipped"][0])
