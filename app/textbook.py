@@ -42,8 +42,8 @@ def freeze(manifest: Manifest) -> str:
     return (
         f"An image is scaled to {backbone.image_size} × {backbone.image_size} pixels and cut into "
         f"**{backbone.tokens - 1} patches**. **{backbone.depth} blocks** of attention let the patches look at each "
-        f"other and sum the image up in **{backbone.width} numbers**, its *embedding*. The model learned this from other "
-        f"images long ago; all its **{_count(backbone.parameters)} weights stay as they are**, so nothing in it can "
+        f"other and sum the image up in **{backbone.width} numbers**, its *embedding*. The model learned this from "
+        f"other images long ago; all its **{_count(backbone.parameters)} weights stay as they are**, so nothing in it can "
         "be forgotten."
     )
 

@@ -134,9 +134,7 @@ def _clusters(card: RunCard) -> None:
         name, pictures = st.columns([1, 5], vertical_alignment="center")
         name.markdown(f"Component {component + 1}")
         with pictures:
-            thumbnails.grid(
-                card, rows[:_PER_COMPONENT].tolist(), columns=_PER_COMPONENT, size=48, key=f"how-{component}"
-            )
+            thumbnails.grid(card, rows, columns=_PER_COMPONENT, size=48, key=f"how-{component}")
     caption(
         "a row a component of the task at the slider, with training images that lie in it.",
         "what the images of a row have in common, and whether a class needs more than one row.",
@@ -192,9 +190,7 @@ def _mistakes(card: RunCard) -> None:
         card,
         shown.image.tolist(),
         columns=10,
-        captions=[
-            f"{names.classes[a]} → {names.classes[b]}" for a, b in zip(shown.label, shown.predicted, strict=True)
-        ],
+        captions=[f"{classes[a]} → {classes[b]}" for a, b in zip(shown.label, shown.predicted, strict=True)],
         links=[link("errors", run=card.name, image=image) for image in shown.image],
         key="how-mistakes",
     )
