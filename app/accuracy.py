@@ -22,10 +22,12 @@ KINDS = {
 def matrices(metrics: Mapping[str, Any], tasks: int) -> dict[str, np.ndarray]:
     """Those of KINDS that the run has, (tasks, tasks) each; one of another shape is left out."""
     kept = metrics.get("matrices")
-    found = {}
-    for kind in KINDS if isinstance(kept, Mapping) else ():
+    found: dict[str, np.ndarray] = {}
+    if not isinstance(kept, Mapping):
+        return found
+    for kind in KINDS:
         try:
-            matrix = np.array(kept.get(kind), dtype=float)  # None becomes NaN
+            matrix = np.array(kept.get(kind), dtype=np.float64)  # None becomes NaN
         except (TypeError, ValueError):
             continue
         if matrix.shape == (tasks, tasks) and not np.isnan(matrix).all():

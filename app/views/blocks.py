@@ -8,10 +8,11 @@ import streamlit as st
 from app import accuracy, block_maps
 from app.block_maps import BlockMap
 from app.loading import gates, manifest, metrics, task_names
-from app.state import TASK, RunCard, available, current_task, parameter, set_parameters, stamp
+from app.state import TASK, RunCard, available, current_task, set_parameters, stamp
 from app.widgets import figures, layout
 from app.widgets.captions import caption
-from app.widgets.palette import colours
+from app.widgets.choice import choice
+from app.widgets.palette import ACCENT, colours
 from core.errors import UserError
 from core.runs.schema import TaskDone
 from core.runs.store import Run
@@ -107,7 +108,7 @@ def size(count: float) -> str:
 
 def _one_task(card: RunCard, maps: list[BlockMap], task: int) -> None:
     st.subheader(f"Layer by layer: task {task + 1}", anchor=False)
-    scale = _scale() if len(maps) > 1 else "own"
+    scale = choice("Colour scale", "scale", SCALES, "own", widget="blocks-scale") if len(maps) > 1 else "own"
     names = block_maps.projections(gates(card))
     found, ground = maps[task], figures.theme()
     shown = maps if scale == "shared" else [found]
@@ -148,18 +149,6 @@ def _mark_frozen(figure: figures.Figure, found: BlockMap) -> None:
         figure["layout"]["annotations"] = [
             middle | {"text": "frozen" if first < 4 else "frozen, the same for all tasks"}
         ]
-
-
-def _scale() -> str:
-    st.session_state["blocks-scale"] = parameter("scale", "own", SCALES)
-    return st.segmented_control(
-        "Colour scale",
-        list(SCALES),
-        key="blocks-scale",
-        format_func=SCALES.__getitem__,
-        required=True,
-        on_change=lambda: set_parameters(scale=st.session_state["blocks-scale"]),
-    )
 
 
 def _mark(found: BlockMap, row: int, block: int) -> str:
@@ -227,7 +216,7 @@ def _all_tasks(card: RunCard, maps: list[BlockMap], task: int) -> None:
         pickable=True,
     )
     row = {"type": "rect", "x0": -0.49, "x1": len(sites) - 0.51, "y0": task - 0.47, "y1": task + 0.47}
-    figure["layout"]["shapes"] = [row | {"line": {"color": figures.ACCENT[figures.theme()], "width": 2.5}}]
+    figure["layout"]["shapes"] = [row | {"line": {"color": ACCENT[figures.theme()], "width": 2.5}}]
     figures.draw(
         figure,
         key=f"all-blocks-{card.name}",

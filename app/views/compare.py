@@ -14,6 +14,7 @@ from app.state import RunCard, available, current_task, link, parameter, set_par
 from app.views.forgetting import distinct_titles
 from app.widgets import figures, layout, thumbnails
 from app.widgets.captions import caption
+from app.widgets.choice import choice
 from app.widgets.palette import colours
 
 MOST = 6
@@ -154,7 +155,7 @@ def _tasks(runs: list[RunCard], names: list[str], card: RunCard) -> None:
     """Accuracy per task, a bar a run."""
     task, ground = current_task(card.tasks), figures.theme()
     st.subheader(f"Task by task, after task {task + 1}", anchor=False)
-    kind = _kind()
+    kind = choice("Share of answers that are right", "of", accuracy.KINDS, "class_incremental", widget="compare-kind")
     paint = colours(len(runs), ground)
     groups = []
     for place, run in enumerate(runs):
@@ -181,18 +182,6 @@ def _tasks(runs: list[RunCard], names: list[str], card: RunCard) -> None:
 def _alt(groups: Sequence[figures.Line]) -> str:
     told = (f"{group.name}: {', '.join(figures.percent(value) for value in group.values)}" for group in groups)
     return "Accuracy per task. " + "; ".join(told)
-
-
-def _kind() -> str:
-    st.session_state["compare-kind"] = parameter("of", "class_incremental", accuracy.KINDS)
-    return st.segmented_control(
-        "Share of answers that are right",
-        list(accuracy.KINDS),
-        key="compare-kind",
-        format_func=accuracy.KINDS.__getitem__,
-        required=True,
-        on_change=lambda: set_parameters(of=st.session_state["compare-kind"]),
-    )
 
 
 def _images(runs: list[RunCard], card: RunCard) -> None:
@@ -247,15 +236,7 @@ def _outcome(found: SameImages, names: list[str]) -> str:
         "both": f"Both are right ({counts['both']:,})",
     }
     default = next((name for name in titles if counts[name]), "both")
-    st.session_state["compare-who"] = parameter("who", default, titles)
-    return st.pills(
-        "Who is right",
-        list(titles),
-        key="compare-who",
-        format_func=titles.__getitem__,
-        required=True,
-        on_change=lambda: set_parameters(who=st.session_state["compare-who"]),
-    )
+    return choice("Who is right", "who", titles, default, widget="compare-who")
 
 
 def _grid(first: RunCard, second: RunCard, found: SameImages, rows: np.ndarray, kind: str, shown: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 import streamlit as st
 
@@ -10,6 +12,7 @@ from app.loading import Predictions, class_names, manifest, metrics, predictions
 from app.state import RunCard, available, current_task, link, parameter, set_parameters
 from app.widgets import figures, layout, thumbnails
 from app.widgets.captions import caption
+from app.widgets.choice import choice
 from app.widgets.palette import ACCENT, DISTINCT, GREY, colours
 from core.evaluation import metrics as measures
 
@@ -60,7 +63,7 @@ def _tiles(found: dict[str, np.ndarray], after: int) -> None:
 
 def _matrix(card: RunCard, found: dict[str, np.ndarray], after: int) -> None:
     st.subheader("Every task after every task", anchor=False)
-    kind = _kind(tuple(found))
+    kind = _kind(found)
     a, names, ground = found[kind], task_names(card), figures.theme()
     cell = _cell(a, after)
     left, right = st.columns([3, 2], gap="large")
@@ -90,16 +93,10 @@ def _matrix(card: RunCard, found: dict[str, np.ndarray], after: int) -> None:
         _behind(card, kind, cell)
 
 
-def _kind(kinds: tuple[str, ...]) -> str:
-    st.session_state["forgetting-kind"] = parameter("of", "class_incremental", kinds)
-    return st.segmented_control(
-        "Share of answers that are right",
-        kinds,
-        key="forgetting-kind",
-        format_func=accuracy.KINDS.__getitem__,
-        required=True,
-        on_change=lambda: set_parameters(of=st.session_state["forgetting-kind"]),
-    )
+def _kind(kinds: Collection[str]) -> str:
+    options = {kind: title for kind, title in accuracy.KINDS.items() if kind in kinds}
+    label = "Share of answers that are right"
+    return choice(label, "of", options, "class_incremental", widget="forgetting-kind")
 
 
 def _cell(a: np.ndarray, after: int) -> figures.Cell:

@@ -63,7 +63,7 @@ def task_ticks(names: Sequence[str], longest: int = 12) -> list[str]:
 
 def percent(value: float, digits: int = 0) -> str:
     """'97%', or '–' where nothing was measured."""
-    return "–" if value is None or math.isnan(value) else f"{value:.{digits}%}"
+    return "–" if math.isnan(value) else f"{value:.{digits}%}"
 
 
 def heat_map(
