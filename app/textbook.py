@@ -43,8 +43,8 @@ def freeze(manifest: Manifest) -> str:
         f"An image is scaled to {backbone.image_size} × {backbone.image_size} pixels and cut into "
         f"**{backbone.tokens - 1} patches**. **{backbone.depth} blocks** of attention let the patches look at each "
         f"other and sum the image up in **{backbone.width} numbers**, its *embedding*. The model learned this from "
-        f"other images long ago; all its **{_count(backbone.parameters)} weights stay as they are**, so nothing in it can "
-        "be forgotten."
+        f"other images long ago; all its **{_count(backbone.parameters)} weights stay as they are**, so nothing "
+        "in it can be forgotten."
     )
 
 
@@ -62,7 +62,7 @@ def adapter(manifest: Manifest, gates: Gates, found: Mapping[str, Any]) -> str:
         "An *adapter* is a small correction beside a frozen weight matrix: the product of two thin matrices, which "
         f"starts at zero. For the first task this run trained **{_count(trained)} weights** (adapter and head), "
         f"**{_percent(share)}** of the backbone's, in **{int((norms > 0).sum())} of {len(norms)} blocks**. "
-        "The darker a block, the more it was changed."
+        "The stronger a block's colour, the more it was changed."
     )
 
 

@@ -34,8 +34,9 @@ def render() -> None:
         return
     _summary(answers)
     listed = _browse(card, answers)
-    if len(listed):
-        _explained(card, answers, listed)
+    image = _image(answers, listed)
+    if image is not None:
+        _explained(card, answers, listed, image)
 
 
 def _summary(answers: Predictions) -> None:
@@ -154,21 +155,24 @@ def _nothing(cell: Cell | None) -> None:
             st.button("Look at all images", on_click=set_parameters, kwargs={"show": "all"})
 
 
-def _image(answers: Predictions, listed: Predictions) -> int:
-    """`?image=` where it names a test image seen by now, else the first that is listed."""
-    wanted = parameter("image", "")
-    if wanted.isdecimal() and int(wanted) in answers.image:
-        return int(wanted)
-    return int(listed.image[0])
+def _image(answers: Predictions, listed: Predictions) -> int | None:
+    """`?image=` where it names a test image seen by now, else the first that is listed, if any is."""
+    return _named(answers, "image") if _named(answers, "image") is not None else next(iter(listed.image.tolist()), None)
 
 
-def _explained(card: RunCard, answers: Predictions, listed: Predictions) -> None:
+def _named(answers: Predictions, key: str) -> int | None:
+    """The test image seen by now that the URL names."""
+    wanted = parameter(key, "")
+    return int(wanted) if wanted.isdecimal() and int(wanted) in answers.image else None
+
+
+def _explained(card: RunCard, answers: Predictions, listed: Predictions, image: int) -> None:
     """The chosen image, beside the pinned one where there is one."""
-    image, pinned = _image(answers, listed), _pinned(answers)
-    st.subheader("One image explained", divider="gray")
+    pinned = _named(answers, "pin")
+    st.subheader("One image explained", divider="gray", anchor=False)
     wanted = parameter("image", "")
-    if wanted and wanted != str(image):
-        layout.problem_line(f"Image {wanted[:20]} is not a test image of a task learned by now; here is the first one.")
+    if wanted and _named(answers, "image") is None:
+        layout.problem_line(f"{_not_asked(card, wanted)} Here is the first one of the table instead.")
     _steps(image, listed, pinned)
     if pinned in (None, image):
         _explain(card, answers, image, "now")
@@ -182,10 +186,13 @@ def _explained(card: RunCard, answers: Predictions, listed: Predictions) -> None
         _explain(card, answers, image, "now", narrow=True)
 
 
-def _pinned(answers: Predictions) -> int | None:
-    """`?pin=` where it names a test image seen by now."""
-    wanted = parameter("pin", "")
-    return int(wanted) if wanted.isdecimal() and int(wanted) in answers.image else None
+def _not_asked(card: RunCard, wanted: str) -> str:
+    known = images(card)
+    if not wanted.isdecimal() or int(wanted) >= len(known):
+        return f"There is no image {wanted[:20]} in this run."
+    if known.split[int(wanted)] == "train":
+        return f"Image {wanted} was trained on, and only test images are asked about."
+    return f"Image {wanted} belongs to a task that comes later."
 
 
 def _steps(image: int, listed: Predictions, pinned: int | None) -> None:
@@ -216,7 +223,7 @@ def _explain(card: RunCard, answers: Predictions, image: int, key: str, narrow: 
     explanation.why(answer, names, near[0])
     picture, scores, clusters = _places(narrow)
     with picture:
-        thumbnails.one(card, image, size=160, key=f"one-{key}")
+        thumbnails.one(card, image, size=112 if narrow else 160, key=f"one-{key}")
         explanation.facts(_facts(card, image, answer))
     with scores:
         st.markdown("**Gap to the best task**")
@@ -226,6 +233,7 @@ def _explain(card: RunCard, answers: Predictions, image: int, key: str, narrow: 
         st.markdown("**What it lies near**")
         for place, found in enumerate(near):
             explanation.component_images(card, found, names, answer, key=f"near-{key}-{place}")
+        st.caption("Images of training where they were kept, the most alike first.")
 
 
 def _places(narrow: bool) -> list:

@@ -184,7 +184,7 @@ def _mistakes(card: RunCard) -> None:
     wrong = answers.where(answers.predicted != answers.label)
     if not len(wrong):
         return
-    shown = wrong.where(np.argsort(wrong.retrieved_task == wrong.task, kind="stable")[:20])
+    shown = wrong.where(_spread(np.argsort(wrong.retrieved_task == wrong.task, kind="stable"), 20))
     classes = class_names(card)
     thumbnails.grid(
         card,
@@ -195,10 +195,15 @@ def _mistakes(card: RunCard) -> None:
         key="how-mistakes",
     )
     caption(
-        "images answered wrongly after the last task: true class → answer. Those sent to the wrong task come first.",
+        "images answered wrongly after the last task: true class → answer.",
         "whether you would have known. Choose an image to see why it was answered so.",
         "a mistake of retrieval can be mended without training anything again; one inside a task cannot.",
     )
+
+
+def _spread(rows: np.ndarray, most: int) -> np.ndarray:
+    """At most so many of the rows, evenly from first to last: neighbours in a stream are much alike."""
+    return rows[np.unique(np.linspace(0, len(rows) - 1, min(most, len(rows))).astype(int))]
 
 
 def _tower(rows: list[tuple[str, np.ndarray, str]]) -> None:

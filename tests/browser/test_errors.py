@@ -1,0 +1,132 @@
+"""Retrieval errors and How it works in a real browser."""
+
+from __future__ import annotations
+
+import json
+import re
+from urllib.parse import parse_qs, urlsplit
+
+import numpy as np
+import pytest
+
+from app.loading import images, metrics, predictions
+from app.sprites import RECORDED_RUNS
+from app.state import RunCard
+from tests.unit.run_folder import write_run
+
+pytestmark = pytest.mark.browser
+
+DEMO = "lda-split-digits"
+CARD = RunCard(DEMO, "", "lda", "split-digits", 5, "done", True, RECORDED_RUNS / DEMO, None)
+HOSTILE = '<img src=x onerror="window.hacked=1"> **b** $x$ :red[r]'
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory) -> dict[str, str]:
+    runs = tmp_path_factory.mktemp("runs")
+    manifest = write_run(runs, "hostile", title=HOSTILE, class_names=[HOSTILE, *"bcd"]) / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('"task 0"', json.dumps(HOSTILE)))
+    return {"PROTEUS_RUNS": str(runs)}
+
+
+def opened(page, server: str, path: str, wait: str = ".why"):
+    page.goto(f"{server}/{path}")
+    page.locator(wait).first.wait_for(timeout=60_000)
+    return page
+
+
+def query(page) -> dict[str, str]:
+    return {key: values[0] for key, values in parse_qs(urlsplit(page.url).query).items()}
+
+
+def shows_image(page, image: int) -> None:
+    page.wait_for_url(re.compile(rf"[?&]image={image}(&|$)"), timeout=15_000)
+    page.locator(f'tr[data-image="{image}"].chosen').wait_for(timeout=15_000)
+
+
+def test_from_the_matrix_to_a_row_to_an_image_and_on_by_keyboard(page, server):
+    answers = predictions(CARD).after(4)
+    wrong = (answers.predicted != answers.label) | (answers.retrieved_task != answers.task)
+    opened(page, server, f"errors?run={DEMO}&order=stream")
+    page.locator(".answers tbody tr").first.wait_for()
+    assert page.locator(".answers tbody tr").count() == wrong.sum()
+    page.get_by_role("button", name=re.compile("sent to “0, 1”")).first.click()
+    page.wait_for_url("**cell=0-0**")  # no mistake in it: all its images are listed
+    assert query(page)["show"] == "all"
+    inside = answers.image[(answers.task == 0) & (answers.retrieved_task == 0)]
+    second = page.locator(f'tr[data-image="{inside[1]}"]')
+    second.wait_for()
+    second.get_by_role("button").focus()
+    page.keyboard.press("Enter")
+    shows_image(page, inside[1])
+    page.keyboard.press("n")
+    shows_image(page, inside[2])
+    page.keyboard.press("p")
+    shows_image(page, inside[1])
+
+
+def test_pinned_image_stays_beside_the_next_and_after_a_reload(page, server):
+    opened(page, server, f"errors?run={DEMO}&show=all&order=stream&image=3")
+    page.get_by_role("button", name="Pin to compare").click()
+    page.wait_for_url("**pin=3**")
+    page.keyboard.press("n")
+    page.get_by_text("Compared with").wait_for()
+    assert page.locator(".why").count() == 2
+    page.reload()
+    page.locator(".why").nth(1).wait_for(timeout=60_000)
+    page.get_by_role("button", name="Unpin").click()
+    page.get_by_text("Compared with").wait_for(state="detached")
+    assert "pin" not in query(page)
+
+
+def test_image_is_explained_by_its_own_numbers(page, server):
+    answers = predictions(CARD).after(4)
+    row = int(np.flatnonzero(answers.predicted != answers.label)[0])
+    opened(page, server, f"errors?run={DEMO}&image={answers.image[row]}")
+    values = page.locator(".gaps .value").all_inner_texts()
+    gaps = np.sort(answers.scores(row).max() - answers.scores(row))
+    assert values[0] == "best"
+    assert float(values[-1].replace("−", "")) == pytest.approx(float(gaps[-1]), rel=0.05)
+    assert page.locator(".why").inner_text().endswith(".")
+    page.locator(".thumbnails .picture").nth(10).wait_for(timeout=15_000)
+    assert page.locator(".thumbnails .picture").count() == 11  # itself, and five of each component
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [("image=99999", "There is no image 99999"), ("image=x&cell=9-9&pin=x&show=?&order=1", "no image x")],
+)
+def test_a_link_that_is_wrong_still_shows_something(page, server, query, said):
+    opened(page, server, f"errors?run={DEMO}&{query}")
+    assert said in page.get_by_test_id("stAlertContentError").inner_text()
+
+
+def test_training_image_is_said_to_be_one(page, server):
+    image = int(np.flatnonzero(images(CARD).split == "train")[0])
+    opened(page, server, f"errors?run={DEMO}&image={image}")
+    assert "was trained on" in page.get_by_test_id("stAlertContentError").inner_text()
+
+
+def test_six_steps_by_keyboard(page, server):
+    found = metrics(CARD)
+    opened(page, server, f"how?run={DEMO}", ".tower")
+    heading = page.get_by_role("heading", level=3)
+    seen = [heading.inner_text()]
+    for step in range(2, 7):
+        page.keyboard.press("n")
+        page.get_by_role("heading", level=3).filter(has_text=f"{step}.").wait_for(timeout=15_000)
+        seen.append(heading.inner_text())
+    assert len(set(seen)) == 6 and query(page)["step"] == "6"
+    assert f"{found['mistakes']:,} of {found['images']:,}" in page.get_by_test_id("stMain").inner_text()
+    page.locator(".thumbnails a").first.click()
+    page.wait_for_url("**/errors?*image=*")
+
+
+@pytest.mark.parametrize(
+    "path", ["errors?run=hostile&image=0", *(f"how?run=hostile&step={step}" for step in (1, 3, 5))]
+)
+def test_names_from_a_run_are_shown_as_text(page, server, path):
+    opened(page, server, path, ".tower" if "step=3" in path else ".why")
+    page.get_by_text("**b** $x$").first.wait_for()
+    assert page.evaluate("window.hacked") is None
+    assert page.locator('img[src$="/x"], .katex').count() == 0
