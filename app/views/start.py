@@ -9,6 +9,7 @@ import numpy as np
 import streamlit as st
 
 from app import pointmaps
+from app.estimates import estimate
 from app.loading import metrics, predictions, spaces
 from app.state import RunCard, available, current_task
 from app.widgets import layout
@@ -118,7 +119,9 @@ def _actions(card: RunCard) -> None:
     if image is not None:
         label = "See a mistake" if wrong else "See its closest call"
         layout.page_link(label, "errors", icon=":material/troubleshoot:", image=image, run=card.name)
-    layout.page_link(f"Train your own{_estimate(card)}", "train", icon=":material/play_arrow:")
+    expected = estimate()
+    label = f"Train your own ({expected})" if expected is not None else "Train your own"
+    layout.page_link(label, "train", icon=":material/play_arrow:", run=None, t=None)
 
 
 def telling_image(card: RunCard) -> tuple[int | None, bool]:
@@ -133,10 +136,3 @@ def telling_image(card: RunCard) -> tuple[int | None, bool]:
         if rows.any():
             return int(answers.image[rows][np.argmax(answers.margin[rows])]), True
     return int(answers.image[np.argmin(answers.margin)]), False
-
-
-def _estimate(card: RunCard) -> str:
-    seconds = metrics(card).get("seconds")
-    if not seconds:
-        return ""
-    return f" (about {round(seconds, -1) or 10:.0f} s)" if seconds < 100 else f" (about {seconds / 60:.0f} min)"
