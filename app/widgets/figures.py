@@ -1,7 +1,7 @@
 """Heat maps, curves and bars in one look, for both themes.
 
-A figure is a plain dict in Plotly's own form: Plotly itself is imported when the first one is drawn, never before.
-Plotly reads labels as HTML, so every text goes through `text`.
+A figure is a plain dict in Plotly's own form: making one needs no Plotly. Plotly reads labels as HTML, so every text
+goes through `text`.
 """
 
 from __future__ import annotations

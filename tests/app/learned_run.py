@@ -12,9 +12,19 @@ from tests.unit.run_folder import write_run
 HOSTILE = '<img src=x onerror="window.hacked=1"> **b** $x$ %{x}'
 
 
-def learned_run(runs: Path, name: str = "a-run", *, adapts: bool = True, **changes: object) -> Path:
-    """Two tasks of two classes. Of each task's four images the first is sent to the wrong task once there are two."""
+def learned_run(
+    runs: Path, name: str = "a-run", *, adapts: bool = True, hostile: bool = False, **changes: object
+) -> Path:
+    """Two tasks of two classes. Of each task's four images the first is sent to the wrong task once there are two.
+
+    A `hostile` run has markup in every name.
+    """
+    if hostile:
+        changes |= {"title": f"{name} {HOSTILE}", "class_names": [HOSTILE, *"bcd"]}
     folder = write_run(runs, name, **changes)
+    if hostile:
+        manifest = folder / "manifest.json"
+        manifest.write_text(manifest.read_text().replace('"task 0"', json.dumps(HOSTILE)))
     metrics = summary(Run(folder).predictions(), 2) | {"flops_per_image": 2e6, "bytes_per_task": 2048.0}
     (folder / "metrics.json").write_text(json.dumps(metrics))
     for task in (0, 1):
