@@ -77,15 +77,15 @@ def _matrix(card: RunCard, found: dict[str, np.ndarray], after: int) -> None:
             cells=[[figures.percent(v) if not np.isnan(v) else "" for v in row] for row in a]
             if card.tasks <= figures.MANY
             else None,
-            titles=("accuracy on task", ""),
-            bar="accuracy",
+            titles=("images of task", ""),
+            bar="share right",
             chosen=cell,
             row_height=max(14, min(52, 420 // card.tasks)),
             pickable=True,
         )
         figures.draw(figure, key=f"matrix-{card.name}-{kind}", alt=_alt(kind, a), on_pick=_pick)
         caption(
-            "each row is a moment: the accuracy on every task learned by then. The diagonal is each task when new.",
+            "each row is a moment: the share of right answers for every task learned by then. The diagonal is each task when new.",
             "columns that fade downwards. Click a cell for the images behind it.",
             "the average hides which task paid for the newest one.",
         )
