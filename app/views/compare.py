@@ -125,7 +125,11 @@ def _difference(row: comparison.Row) -> str:
         return "–"
     if row.measure.unit == "share":
         return f"{100 * (second - first):+.1f} points"
-    return f"× {second / first:.2g}" if first > 0 and second > 0 else f"{second - first:+.3g}"
+    if first > 0 and second > 0:
+        times = second / first
+        return f"× {times:,.0f}" if times >= 10 else f"× {times:.2g}"
+    sign = "+" if second > first else "−"
+    return sign + comparison.told(abs(second - first), row.measure.unit)
 
 
 def _unique(names: list[str]) -> list[str]:

@@ -85,7 +85,7 @@ def _matrix(card: RunCard, found: dict[str, np.ndarray], after: int) -> None:
         )
         figures.draw(figure, key=f"matrix-{card.name}-{kind}", alt=_alt(kind, a), on_pick=_pick)
         caption(
-            "each row is a moment: the share of right answers for every task learned by then. The diagonal is each task when new.",
+            "each row is a moment: the share of right answers for every task learned by then. The diagonal: when new.",
             "columns that fade downwards. Click a cell for the images behind it.",
             "the average hides which task paid for the newest one.",
         )
