@@ -16,7 +16,8 @@ _STYLE = """<style>
 .stMainBlockContainer { padding-top: 3rem; padding-bottom: 3rem; }
 [data-testid="stSidebarHeader"] { height: 3rem; margin-bottom: 0; }
 [data-testid="stSidebarUserContent"] .stVerticalBlock { gap: 0.4rem; }
-.st-key-actions a { border: 1px solid currentColor; width: 100%; padding: 0.5rem 0.75rem; }
+.st-key-actions a { border: 1px solid rgb(128 128 128 / 60%); width: 100%; padding: 0.5rem 0.75rem; }
+.st-key-actions a * { white-space: normal; }
 .st-key-actions .stPageLink, .st-key-actions .stElementContainer { width: 100%; }
 </style>"""
 

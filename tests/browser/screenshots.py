@@ -55,7 +55,8 @@ def shot(browser: Browser, url: str, theme: str, width: int, whole: bool) -> Ima
     page.goto(url)
     page.locator(_RESTING).wait_for(timeout=60_000)
     page.locator("h1").first.wait_for(timeout=60_000)
-    page.wait_for_timeout(2500)
+    page.wait_for_function("document.querySelectorAll('[data-testid=stSkeleton]').length === 0", timeout=60_000)
+    page.wait_for_timeout(2000)
     if whole:
         # Streamlit scrolls inside the page: only a window as high as the content shows all of it.
         height = page.get_by_test_id("stMainBlockContainer").evaluate("e => e.scrollHeight")
