@@ -103,7 +103,9 @@ def _ordered(answers: Predictions) -> Predictions:
     order = parameter("order", "sure", ORDER)
     if order == "stream":
         return answers
-    return answers.where(np.argsort(answers.margin if order == "close" else -answers.margin, kind="stable"))
+    if order == "close":
+        return answers.where(np.argsort(answers.margin, kind="stable"))
+    return answers.where(np.lexsort((-answers.margin, answers.retrieved_task == answers.task)))
 
 
 def _pick_cell(answers: Predictions, cell: Cell | None) -> None:
@@ -136,7 +138,7 @@ def _filters(answers: Predictions, cell: Cell | None) -> None:
         list(ORDER),
         key="errors-order",
         format_func=ORDER.__getitem__,
-        help="How sure: by how much the best task leads the second best.",
+        help="How sure: by how much the best task leads the second best. The surest of a wrong task come first.",
         on_change=lambda: set_parameters(order=st.session_state["errors-order"], image=None),
     )
 

@@ -223,7 +223,7 @@ def _row(name: str, changes: np.ndarray, note: str, most: float) -> str:
 
 
 def _block(block: int, change: float, most: float) -> str:
-    state, share = ("changed", 15 + 65 * change / most) if change > 0 else ("", 0)
+    state, share = ("changed", 12 + 43 * change / most) if change > 0 else ("", 0)
     title = f"block {block + 1}: changed by {change:.3g}" if change > 0 else f"block {block + 1}: frozen"
     return f'<span class="block {state}" style="--change: {share:.0f}%" title="{title}">{block + 1}</span>'
 
