@@ -56,7 +56,7 @@ def served(entry: Path, log: Path, environment: Mapping[str, str] | None = None)
                 process.kill()
 
 
-def _wait(url: str, process: subprocess.Popen[bytes], log: Path, seconds: float = 60) -> None:
+def _wait(url: str, process: subprocess.Popen[bytes], log: Path, seconds: float = 180) -> None:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if process.poll() is not None:
