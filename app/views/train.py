@@ -52,6 +52,8 @@ def _presets(busy: bool) -> None:
     st.subheader(f"Choose what to watch on {layout.plain(source.name)}", anchor=False)
     if sources.is_missing():
         layout.problem_line("The images that this link names are not here: upload them again under Your data.")
+    if cut := _cut():
+        st.caption(cut)
     if busy:
         st.info("One run trains at a time. Wait for the one above, or cancel it; what it has finished is kept.")
     for place, preset in zip(st.columns(len(PRESETS)), PRESETS, strict=True):
@@ -61,10 +63,17 @@ def _presets(busy: bool) -> None:
         layout.page_link("Train on your own images", "data", icon=":material/folder_open:")
 
 
+def _cut() -> str:
+    """How the images are cut, where it is not the stream's own way."""
+    division = sources.division()
+    words = [f"{division['tasks']} tasks"] if division["tasks"] and division["by"] != "prefix" else []
+    words += ["a task for each prefix of the class names"] if division["by"] == "prefix" else []
+    words += [f"at most {division['limit']:,} training images a class"] if division["limit"] else []
+    return ", ".join(words)
+
+
 def _preset(preset: Preset, busy: bool) -> None:
-    config = configuration(
-        {**sources.choices(), "method.name": preset.method, "backbone.name": parameter("backbone", EMBEDDED)}
-    )
+    config = configuration({**sources.choices(), "method.name": preset.method, "backbone.name": EMBEDDED})
     st.markdown(f"**{preset.title}**")
     st.caption(preset.why)
     with st.container(height="stretch", vertical_alignment="bottom"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from html import escape
 from typing import Any
 
 import streamlit as st
@@ -19,9 +20,26 @@ def training_curves(events: Sequence[progress.Event], task_names: Sequence[str],
         with left:
             st.markdown("**Loss**")
             _chart(_loss_spec(loss, task_names), "Loss by training step") if loss else _waiting("the first step")
+    _legend(task_names, max([p.task for p in loss] + [p.task for p in accuracy], default=-1))
     with right:
         st.markdown("**Accuracy on each learned task**")
         _chart(_accuracy_spec(accuracy, task_names), "Accuracy by task") if accuracy else _waiting("the first task")
+
+
+def _legend(names: Sequence[str], newest: int) -> None:
+    """The tasks and their colours, those to come pale; above eight tasks only the newest has one."""
+    if newest < 0:
+        return
+    few = len(names) <= palette.DISTINCT
+    colours = palette.colours(len(names), theme(), None if few else newest)
+    shown = range(len(names)) if few else [newest]
+    items = "".join(
+        f'<span style="opacity: {1 if task <= newest else 0.4}"><span style="display: inline-block; width: 14px; '
+        f'height: 4px; margin-right: 6px; vertical-align: middle; background: {colours[task]}"></span>'
+        f"{escape(f'{task + 1} · {names[task]}')}</span>"
+        for task in shown
+    )
+    st.html(f'<div style="display: flex; flex-wrap: wrap; gap: 2px 18px; font-size: 0.85rem">{items}</div>')
 
 
 def _waiting(what: str) -> None:
@@ -49,7 +67,7 @@ def _loss_spec(points: Sequence[progress.LossPoint], names: Sequence[str]) -> di
 
 def _accuracy_spec(points: Sequence[progress.AccuracyPoint], names: Sequence[str]) -> dict[str, Any]:
     rows = [{"after": p.after, "accuracy": p.accuracy, "task": _label(p.task), "name": names[p.task]} for p in points]
-    share = {"format": ".0%", "tickCount": 5}
+    share = {"format": ".0%", "values": [0, 0.25, 0.5, 0.75, 1]}
     return {
         "data": {"values": rows},
         "mark": {"type": "line", "point": True, "strokeWidth": 2},
@@ -91,7 +109,7 @@ def _colour(seen: int, tasks: int) -> dict[str, Any]:
         "field": "task",
         "type": "nominal",
         "scale": {"domain": [_label(task) for task in range(tasks)], "range": colours},
-        "legend": {"title": None, "orient": "bottom", "columns": 8, "symbolType": "stroke"} if few else None,
+        "legend": None,  # one legend serves both charts
     }
 
 
