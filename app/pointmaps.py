@@ -129,6 +129,7 @@ def _ellipse(places: np.ndarray, colours: np.ndarray, total: int) -> Ellipse:
     sizes, axes = np.linalg.eigh(np.cov(near.T))
     rx, ry = 1.5 * np.sqrt(np.maximum(sizes[::-1], 1e-9))
     angle = np.arctan2(axes[1, 1], axes[0, 1])
-    middle = near.mean(axis=0)
-    weight = len(places) / total
-    return Ellipse(*map(float, (*middle, rx, ry, angle)), int(np.bincount(colours).argmax()), min(weight * 5, 1.0))
+    cx, cy = near.mean(axis=0)
+    weight = min(5 * len(places) / total, 1.0)
+    colour = int(np.bincount(colours).argmax())
+    return Ellipse(float(cx), float(cy), float(rx), float(ry), float(angle), colour, weight)

@@ -57,7 +57,7 @@ def _choices(card: RunCard) -> tuple[str, str, bool]:
 def _choice(label: str, key: str, options: tuple[str, ...], names: dict[str, str], default: str) -> str:
     widget = f"map-{key}"
     st.session_state[widget] = parameter(key, default, options)
-    return st.segmented_control(
+    chosen = st.segmented_control(
         label,
         options,
         key=widget,
@@ -65,6 +65,7 @@ def _choice(label: str, key: str, options: tuple[str, ...], names: dict[str, str
         required=True,
         on_change=lambda: set_parameters(**{key: st.session_state[widget]}),
     )
+    return chosen or default
 
 
 def _selection(card: RunCard, selected: np.ndarray) -> None:
