@@ -21,6 +21,14 @@ from core.errors import UserError
 from core.runs import jobs
 from core.runs.folders import find_folder
 
+_FLAGS = {
+    "stream.name": "--stream",
+    "method.name": "--method",
+    "backbone.name": "--backbone",
+    "adapters.blocks": "--blocks",
+}
+"""Keys whose text must not be read as TOML, such as '8' for the eighth block."""
+
 
 def render() -> None:
     """The page."""
@@ -132,12 +140,11 @@ def _all_settings(busy: bool) -> None:
 def command(config: Mapping[str, Any]) -> str:
     """The command that trains `config`."""
     words = ["python", "-m", "core", "train"]
-    flags = {("stream", "name"): "--stream", ("method", "name"): "--method", ("backbone", "name"): "--backbone"}
     for section, values in config.items():
         if not isinstance(values, Mapping):
             words += ["--set", f"{section}={values}"]
             continue
         for key, value in values.items():
-            flag = flags.get((section, key))
+            flag = _FLAGS.get(f"{section}.{key}")
             words += [flag, str(value)] if flag else ["--set", f"{section}.{key}={value}"]
     return shlex.join(words)

@@ -1,0 +1,106 @@
+"""The Train page's logic: what the URL chooses, what is trained, and the command that does the same."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from app.presets import configuration
+from app.views.train import command
+from core.cli import _configuration, _nested
+from core.config import RunConfig, validate
+from core.runs.share import export_run
+from core.runs.store import Run
+from tests.unit.run_folder import write_run
+
+
+@pytest.fixture(autouse=True)
+def runs(tmp_path: Path, monkeypatch) -> Path:
+    monkeypatch.setenv("PROTEUS_RUNS", str(tmp_path / "runs"))
+    return tmp_path / "runs"
+
+
+def page(**query: str) -> AppTest:
+    def script() -> None:
+        from app.views import train
+
+        train.render()
+
+    test = AppTest.from_function(script, default_timeout=60)
+    for key, value in query.items():
+        test.query_params[key] = value
+    return test.run()
+
+
+def parsed(text: str) -> RunConfig:
+    """What the command line makes of a command."""
+    words = shlex.split(text)[4:]
+    names = {"--stream": "stream.name", "--method": "method.name", "--backbone": "backbone.name"}
+    names["--blocks"] = "adapters.blocks"
+    pairs = list(zip(words[::2], words[1::2], strict=True))
+    flags = _nested({names[flag]: value for flag, value in pairs if flag in names})
+    return validate(RunConfig, _configuration(None, flags, [value for flag, value in pairs if flag == "--set"]))
+
+
+@pytest.mark.parametrize(
+    "choices",
+    [
+        {"stream.name": "split-digits", "method.name": "lda"},
+        {"stream.name": "/a folder/with 'quotes'", "stream.task_by": "prefix", "seed": 7},
+        {"adapters.blocks": "8", "adapters.rank": 2, "training.epochs": 0, "retrieval.mode": "kmeans"},
+    ],
+)
+def test_the_command_trains_the_same(choices):
+    config = configuration(choices)
+    assert parsed(command(config)) == validate(RunConfig, config)
+
+
+def test_the_url_fills_in_the_settings():
+    test = page(settings="1", backbone="tiny", method="sequential", epochs="3", limit="x", tasks="0")
+    assert not test.exception
+    assert "--backbone tiny" in test.code[-1].value
+    assert "--method sequential" in test.code[-1].value
+    assert "training.epochs=3" in test.code[-1].value
+    assert "train_per_class" not in test.code[-1].value
+    assert "stream.tasks" not in test.code[-1].value
+
+
+def test_presets_keep_the_built_in_backbone_and_can_be_clicked():
+    test = page(backbone="tiny")
+    trains = [button for button in test.button if button.label == "Train"]
+    assert len(trains) == 4
+    assert not any(button.disabled for button in trains)
+
+
+@pytest.mark.parametrize("name", ["no-such-run", "../..", "", "x" * 200])
+def test_a_wrong_run_in_the_url_is_only_ignored(name):
+    test = page(run=name)
+    assert not test.exception
+    assert any("Choose what to watch" in heading.value for heading in test.subheader)
+
+
+def test_a_cancelled_run_offers_to_resume(runs):
+    write_run(runs, "half", tasks=1)
+    test = page(run="half")
+    assert not test.exception
+    assert [button for button in test.button if button.label == "Resume"]
+    assert any("1 of 2 tasks are finished" in text.value for text in test.markdown)
+
+
+def test_hostile_titles_are_text(runs):
+    write_run(runs, "odd", title="<b>x</b> [a](http://b) $x$ :red[r]")
+    test = page(run="odd")
+    assert not test.exception
+    shown = [text.value for text in test.markdown if "http" in text.value]
+    assert shown
+    assert all("[a](" not in text and ":red[" not in text and "$x$" not in text for text in shown)
+
+
+def test_a_run_is_zipped_as_it_is_exported(runs, tmp_path):
+    from app.widgets.run_list import zipped_run
+
+    folder = write_run(runs, "one")
+    assert zipped_run(folder) == export_run(Run(folder), tmp_path / "one.zip").read_bytes()
