@@ -7,9 +7,9 @@ new picture, whose truth is not known.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -70,17 +70,6 @@ class Answer:
         """How far the task's score lies below the best, 0 or more; infinite for a task that was not considered."""
         best, own = max(self.scores), self.scores[task] if task < len(self.scores) else -math.inf
         return best - own if math.isfinite(own) and math.isfinite(best) else math.inf
-
-
-def answer_from_worker(result: Mapping[str, Any]) -> tuple[Answer, Cluster | None]:
-    """What `core.training.inference.predict_images` says of one image, and its component where it names one."""
-    scores = [-math.inf] * (1 + max(entry["task"] for entry in result["scores"]))
-    for entry in result["scores"]:
-        scores[entry["task"]] = float(entry["score"])
-    component = int(result.get("nearest_component", -1))
-    answer = Answer(tuple(scores), int(result["task"]), int(result["class"]), component)
-    kept = tuple(int(image) for image in result.get("component_images", ()))[:NEIGHBOURS]
-    return answer, Cluster(answer.retrieved, component, None, kept) if component >= 0 else None
 
 
 @dataclass(frozen=True)

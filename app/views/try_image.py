@@ -143,7 +143,7 @@ def _answered(card: RunCard, picture: bytes) -> None:
         explanation.gaps(answer, names)
         st.caption(f"In {explanation.unit(answer)}; a shorter bar is a likelier task.")
     st.markdown("**What it lies near**")
-    explanation.component_images(card, near, names, true_task=None, key=f"try-near-{card.name}")
+    explanation.component_images(card, near, names, answer, key=f"try-near-{card.name}")
     _truth(card)
     caption(
         "the task and class that the model picks, how far the other tasks lie behind, and the cluster it lies nearest.",

@@ -11,7 +11,6 @@ from app.explain import (
     Answer,
     Cluster,
     Names,
-    answer_from_worker,
     bars,
     cluster,
     comparison_space,
@@ -126,12 +125,3 @@ def test_comparison_space_is_one_that_all_images_share():
     assert comparison_space(("frozen", "own", "retrieved")) == "frozen"
     assert comparison_space(("frozen", "own")) == "own"
     assert comparison_space(()) is None
-
-
-def test_worker_result_in_any_order_becomes_an_answer():
-    scores = [{"task": 1, "name": "b", "score": -2.0}, {"task": 0, "name": "a", "score": -9.0}]
-    result = {"task": 1, "class": 3, "scores": scores, "nearest_component": 2, "component_images": list(range(9))}
-    answer, near = answer_from_worker(result)
-    assert answer == Answer((-9.0, -2.0), 1, 3, 2)
-    assert near == Cluster(1, 2, None, (0, 1, 2, 3, 4))
-    assert answer_from_worker(result | {"nearest_component": -1})[1] is None
