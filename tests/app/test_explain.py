@@ -32,8 +32,8 @@ def wrong(**changes) -> Answer:
 def test_wrong_task_says_why_by_how_much_and_what_the_right_task_would_have_given():
     text = sentence(wrong(), NAMES, Cluster(1, 4, 3, (7, 8)))
     assert text == (
-        "It was sent to “2, 3” because it lies nearest to a component of “3” there, which makes that task 7.4 times likelier "
-        "than its own, “4, 5”; told the right task, it would have answered “5”, which is right."
+        "It was sent to “2, 3” because it lies nearest to a component of “3” there, which makes that task 7.4 times "
+        "likelier than its own, “4, 5”; told the right task, it would have answered “5”, which is right."
     )
     assert "even told the right task, it would have answered “4”" in sentence(wrong(given_task=4), NAMES)
 
