@@ -131,9 +131,8 @@ def _answered(card: RunCard, picture: bytes) -> None:
         return
     answer, names = answer_of(said), explanation.names_of(card)
     near = near_of(card, said)
-    st.markdown(
-        f"#### {layout.plain(said['class_name'])}  \nin task {answer.retrieved + 1}, {layout.plain(said['task_name'])}"
-    )
+    st.markdown(f"#### “{layout.plain(said['class_name'])}”")
+    st.caption(f"from task {answer.retrieved + 1}, “{layout.plain(said['task_name'])}”")
     explanation.why(answer, names, near)
     image, scores = st.columns([2, 5], gap="medium")
     with image:

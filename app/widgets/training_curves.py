@@ -57,7 +57,12 @@ def _loss_spec(points: Sequence[progress.LossPoint], names: Sequence[str]) -> di
         "data": {"values": rows},
         "mark": {"type": "line", "interpolate": "linear", "strokeWidth": 2},
         "encoding": {
-            "x": {"field": "step", "type": "quantitative", "title": "training step", "axis": {"grid": False}},
+            "x": {
+                "field": "step",
+                "type": "quantitative",
+                "title": "training step",
+                "axis": {"grid": False, "labelFlush": True},
+            },
             "y": {"field": "loss", "type": "quantitative", "title": None},
             "color": _colour(max(p.task for p in points) + 1, len(names)),
             "tooltip": [_tip("name", "task"), _tip("step"), {**_tip("loss"), "format": ".4f"}],
