@@ -96,10 +96,12 @@ def _map(card: RunCard) -> None:
     known = spaces(card)
     if not known:
         return
-    points = pointmaps.build(card, known[0], "task", current_task(card.tasks))
+    # Where tasks are told apart, if the run has such a space: there a ring lies beside what misled it.
+    space = "whitened" if "whitened" in known else known[0]
+    points = pointmaps.build(card, space, "task", current_task(card.tasks))
     point_map(points, key=f"start-{card.name}", height=360, selectable=False)
     caption(
-        f"every image as a point, {pointmaps.SPACES[known[0]].where}. Press **Play** to see the tasks arrive.",
+        f"every image as a point, {pointmaps.SPACES[space].where}. Press **Play** to see the tasks arrive.",
         "rings: images that were taken for another task's. Point at one to see it.",
         "an image is answered with the adapter of the task that it is taken for, so a ring is usually a mistake. "
         "Distances between far clusters carry no meaning.",

@@ -3,7 +3,7 @@
 python -m tests.benchmarks.methods --stream ../shared/data/cifar100-subset.zip --tasks 10 --train-per-class 100 \
     --image-size 98 --blocks last:4 --runs runs
 
-The frozen passes are shared between the methods (they are the same), so the seconds of all but the first leave them out.
+The frozen passes are the same for all methods and are shared, so the seconds of all but the first leave them out.
 """
 
 from __future__ import annotations

@@ -214,8 +214,8 @@ def test_proteus_reuses_and_penalises():
     data = inputs_for(method, 1)
     _, parts = method.loss(data.tokens, data.labels, Step(1, 0, 1))
     assert set(parts) == {"cross_entropy", "orthogonality", "transfer"}
-    expected = sum(float(s.abs().sum() + s.square().sum()) for s in newest.reuse.values()) * 0.006
-    assert float(parts["transfer"]) == pytest.approx(expected, rel=1e-4)
+    expected = sum((s.abs().sum() + s.square().sum()).item() for s in newest.reuse.values()) * 0.006
+    assert parts["transfer"].item() == pytest.approx(expected, rel=1e-4)
 
 
 def test_proteus_without_composition_stands_alone():
