@@ -85,14 +85,18 @@ class Method(nn.Module, ABC):
         return len(self.classes)
 
     @property
+    def adapted_blocks(self) -> tuple[int, ...]:
+        """The configured blocks, as numbers of this backbone's."""
+        return parse_blocks(self.config.adapters.blocks, self.backbone.depth)
+
+    @property
     def first_block(self) -> int:
         """The first block whose output can differ from the frozen one; depth for methods without adapters."""
-        return min(parse_blocks(self.config.adapters.blocks, self.backbone.depth))
+        return min(self.adapted_blocks)
 
     def adapter_sites(self) -> tuple[Any, ...]:
         """The configured sites, with blocks resolved for this backbone."""
-        blocks = parse_blocks(self.config.adapters.blocks, self.backbone.depth)
-        return sites_of(blocks, self.config.adapters.projections)
+        return sites_of(self.adapted_blocks, self.config.adapters.projections)
 
     def curriculum(self, tasks: int) -> list[tuple[int, ...]]:
         """The tasks of the stream that are learned together, in order. Only `joint` has more than one in a group."""

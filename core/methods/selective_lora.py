@@ -16,7 +16,6 @@ from pydantic import Field
 from torch import Tensor
 
 from core.adapters.gates import BlockGates
-from core.adapters.sites import parse_blocks
 from core.adapters.updates import Updates
 from core.config import Section
 from core.methods.base import Step
@@ -40,8 +39,7 @@ class SelectiveLora(OneAdapter):
     def grow(self, task: int, generator: torch.Generator) -> None:
         super().grow(task, generator)
         if task == 0:
-            blocks = parse_blocks(self.config.adapters.blocks, self.backbone.depth)
-            self.block_gates = BlockGates(blocks).to(self.device)
+            self.block_gates = BlockGates(self.adapted_blocks).to(self.device)
 
     def present_updates(self) -> Updates:
         units = torch.full((self.bank.units(),), self.config.adapters.alpha, device=self.device)

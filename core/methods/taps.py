@@ -15,9 +15,10 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from core.adapters.bank import site_shapes
 from core.adapters.gates import BlockGates
 from core.adapters.module_list import ModulesOf
-from core.adapters.sites import Site, parse_blocks
+from core.adapters.sites import Site
 from core.adapters.updates import Dense, Updates
 from core.backbones.vit import Backbone
 from core.config import RunConfig, Section
@@ -50,13 +51,12 @@ class Taps(TaskAdapters):
 
     def __init__(self, backbone: Backbone, features: int, config: RunConfig, device: torch.device) -> None:
         super().__init__(backbone, features, config, device)
-        self.shapes = {site: backbone.site_shape(site.projection) for site in self.adapter_sites()}
+        self.shapes = site_shapes(self.adapter_sites(), backbone.site_shape)
         self.residuals: ModulesOf[_Residual] = ModulesOf()
 
     def grow(self, task: int, generator: torch.Generator) -> None:
         self.residuals.requires_grad_(False)
-        blocks = parse_blocks(self.config.adapters.blocks, self.backbone.depth)
-        self.residuals.append(_Residual(self.shapes, blocks).to(self.device))
+        self.residuals.append(_Residual(self.shapes, self.adapted_blocks).to(self.device))
 
     def updates(self, task: int) -> Updates:
         residual = self.residuals[task]

@@ -77,17 +77,14 @@ class Recorder:
 
     def _own(self, watch: Watch) -> np.ndarray:
         parts = []
-        for watched, data in zip(self._memos(watch), (watch.test, watch.train), strict=True):
-            inputs = self.evaluator.inputs(data, watch.kept.task, watched)
+        for data, memo in ((watch.test, self.evaluator.tests[watch.kept.task].memo), (watch.train, None)):
+            inputs = self.evaluator.inputs(data, watch.kept.task, memo)
             adapted = self.method.first_block < self.method.backbone.depth
             moving = PAST_IS_FROZEN not in self.method.promises
             task = 0 if moving else watch.kept.task  # one model has one embedding, whatever the task
             values = inputs.embedding(task) if adapted and len(data) else data.embedding
             parts.append(values.cpu().numpy().astype(np.float16))
         return np.concatenate(parts)
-
-    def _memos(self, watch: Watch) -> tuple[dict, None]:
-        return self.evaluator.tests[watch.kept.task].memo, None
 
     def images(self, stream: Stream, sprites: Path, size: int) -> pa.Table:
         """IMAGE_COLUMNS of every kept image; writes the thumbnails."""
