@@ -61,11 +61,12 @@ $(VENV)/.dev: requirements.txt requirements-dev.txt constraints.txt | $(VENV)/bi
 	@touch $@ $(VENV)/.app
 
 # uv is many times faster than pip, but reads none of pip's settings: it is told the index, and pip does it where uv fails.
+# Compiled once here, or else (PYTHONDONTWRITEBYTECODE) each process compiles 3,000 files anew: 10 seconds a start.
 define install
 echo "Installing the packages of $(strip $(1)): about 3 GB with CUDA's libraries, some minutes the first time."; \
 index=$${UV_DEFAULT_INDEX:-$${PIP_INDEX_URL:-$$($(PY) -m pip config get global.index-url 2>/dev/null || true)}}; \
 { [ -x $(VENV)/bin/uv ] && env $${index:+UV_DEFAULT_INDEX=$$index} \
-    $(VENV)/bin/uv pip install $$([ -t 1 ] || echo --quiet) --python $(PY) -c constraints.txt $(1); } \
+    $(VENV)/bin/uv pip install $$([ -t 1 ] || echo --quiet) --compile-bytecode --python $(PY) -c constraints.txt $(1); } \
 || { echo "uv could not install them: trying pip."; $(PY) -m pip install -qq -c constraints.txt $(1); }
 endef
 
