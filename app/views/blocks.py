@@ -155,7 +155,7 @@ def _mark(found: BlockMap, row: int, block: int) -> str:
     if found.off[row, block]:
         return "off"
     value = found.norm[row, block]
-    return "" if np.isnan(value) else f"{value:.2g}"
+    return "" if np.isnan(value) else f"{value:#.2g}"
 
 
 def _hover(found: BlockMap, names: list[str], row: int, block: int) -> str:
@@ -276,7 +276,7 @@ def _triangle(card: RunCard, values: np.ndarray, bar: str, what: str, key: str) 
 
 def short(value: float) -> str:
     """Two digits, without an exponent where it is readable."""
-    return f"{value:.2g}" if value == 0 or abs(value) >= 0.001 else f"{value:.0e}".replace("e-0", "e-")
+    return f"{value:#.2g}" if value == 0 or abs(value) >= 0.001 else f"{value:.0e}".replace("e-0", "e-")
 
 
 def _reuse(card: RunCard, taken: np.ndarray) -> None:
