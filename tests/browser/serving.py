@@ -25,6 +25,8 @@ FLAGS = (
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--use-fake-device-for-media-stream",  # a camera that films a moving test card, and is allowed to
+    "--use-fake-ui-for-media-stream",
 )
 _OPTIONS = {
     "server.headless": "true",

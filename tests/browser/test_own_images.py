@@ -121,6 +121,15 @@ def test_a_picture_is_answered_and_explained(page, server, tmp_path):
 
 
 @pytest.mark.weights
+def test_a_picture_from_the_camera_is_answered(open_page, server):
+    page = open_page(permissions=["camera"])
+    page.goto(f"{server}/try?run=lda-split-digits&from=camera")
+    page.get_by_role("button", name="Take Photo").click(timeout=WAIT_MS)
+    page.locator(".why").wait_for(timeout=WAIT_MS)
+    expect(page.locator(".gaps .value").first).to_have_text("best")
+
+
+@pytest.mark.weights
 def test_a_test_image_is_answered_as_in_the_tables(page, server):
     page.goto(f"{server}/try?run=lda-split-digits&image=3")
     page.locator(".why").wait_for(timeout=WAIT_MS)
