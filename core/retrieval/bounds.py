@@ -1,0 +1,248 @@
+"""What theory says about retrieval when each task is a Gaussian mixture: pure functions of the mixtures, in float64.
+
+Retrieval by maximum likelihood picks the task whose density is highest at an image. If images came from the mixtures
+themselves, all tasks equally often, it would err as often as `sampled_error` estimates, and never more often than
+`union_bound` says. On real images it errs more: the mixtures are only a model of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+import torch
+
+EMPTY = 1e-3
+"""Components below this weight stand for no images: a Dirichlet process leaves them at its prior."""
+
+
+@dataclass(frozen=True)
+class GaussianMixture:
+    """p(x) = Σ_k weights_k N(x; means_k, covariance_k).
+
+    A square two-dimensional `covariances` is read as tied, also where K = d: give diagonal ones in full there.
+    Raises ValueError for shapes that do not fit together, or weights that do not sum to 1.
+    """
+
+    weights: np.ndarray
+    """(K,), summing to 1."""
+    means: np.ndarray
+    """(K, d)."""
+    covariances: np.ndarray | None = None
+    """None: identity. (d, d): tied. (K, d): diagonal. (K, d, d): full."""
+
+    def __post_init__(self) -> None:
+        components, width = self.means.shape
+        if self.weights.shape != (components,) or abs(float(self.weights.sum()) - 1) > 1e-3:
+            raise ValueError(f"{components} components need as many weights that sum to 1, not {self.weights}")
+        allowed = [(width, width), (components, width), (components, width, width)]
+        if self.covariances is not None and self.covariances.shape not in allowed:
+            raise ValueError(f"covariances {self.covariances.shape} do not fit means {self.means.shape}")
+
+    @property
+    def width(self) -> int:
+        """d."""
+        return int(self.means.shape[1])
+
+    @property
+    def tied(self) -> bool:
+        """Whether one covariance matrix is given for all components."""
+        return self.covariances is not None and self.covariances.shape == (self.width, self.width)
+
+    @property
+    def axis_aligned(self) -> bool:
+        """Whether every covariance is diagonal by its form."""
+        return self.covariances is None or (self.covariances.ndim == 2 and not self.tied)
+
+    def variances(self) -> np.ndarray:
+        """(K or 1, d), of an axis-aligned mixture."""
+        return np.ones((1, self.width)) if self.covariances is None else _float64(self.covariances)
+
+    def matrices(self) -> np.ndarray:
+        """(K or 1, d, d), of any mixture."""
+        if self.axis_aligned:
+            return self.variances()[:, :, None] * np.eye(self.width)
+        assert self.covariances is not None
+        return _float64(self.covariances).reshape(-1, self.width, self.width)
+
+    def log_determinants(self) -> np.ndarray:
+        """(K or 1,), of the covariances, in nats."""
+        if self.axis_aligned:
+            return np.asarray(np.log(self.variances()).sum(1))
+        return 2 * np.log(np.diagonal(np.linalg.cholesky(self.matrices()), axis1=1, axis2=2)).sum(1)
+
+
+def bhattacharyya_matrix(mixtures: Sequence[GaussianMixture]) -> np.ndarray:
+    """(T, T), symmetric, diagonal 1: upper bounds on the Bhattacharyya coefficients ∫ √(p_i p_j), each at most 1.
+
+    √(Σ_a Σ_b w_a v_b N_a N_b) ≤ Σ_a Σ_b √(w_a v_b N_a N_b), because √ is subadditive; integrated, that is
+    Σ_a Σ_b √(w_a v_b) ρ(N_a, N_b) with the closed form of ρ for two Gaussians (Kailath 1967):
+    ρ = (|Σ_a| |Σ_b|)^¼ |Σ̄|^−½ exp(−⅛ (m_a − m_b)ᵀ Σ̄⁻¹ (m_a − m_b)),  Σ̄ = (Σ_a + Σ_b) / 2.
+    It is exact for one component a task. Clipping is sound, as no coefficient exceeds 1 (Cauchy–Schwarz).
+    """
+    tasks = len(mixtures)
+    matrix = np.eye(tasks)
+    white = _whitened_means(mixtures)
+    if white is not None:
+        roots = np.sqrt(np.concatenate([_float64(mixture.weights) for mixture in mixtures]))
+        starts = np.cumsum([0, *(len(means) for means in white)])
+        everything = np.concatenate(white)
+        for i, means in enumerate(white):
+            sums = roots[starts[i] : starts[i + 1]] @ np.exp(-_squared_distances(means, everything) / 8)
+            matrix[i, i + 1 :] = np.add.reduceat(sums * roots, starts[:-1])[i + 1 :]
+    else:
+        determinants = [mixture.log_determinants() for mixture in mixtures]
+        for i, j in combinations(range(tasks), 2):
+            own = determinants[i][:, None] + determinants[j]
+            pairs = np.exp(own / 4 + _log_overlap(mixtures[i], mixtures[j]))
+            matrix[i, j] = np.sqrt(mixtures[i].weights) @ pairs @ np.sqrt(mixtures[j].weights)
+    upper = np.triu(np.minimum(matrix, 1.0), 1)
+    return upper + upper.T + np.eye(tasks)
+
+
+def union_bound(mixtures: Sequence[GaussianMixture]) -> float:
+    """(1/T) Σ_{i<j} of `bhattacharyya_matrix`: never below the error of maximum likelihood, T tasks equally likely.
+
+    Proof. At a point where the densities are p_(1) ≥ p_(2) ≥ … ≥ p_(T), maximum likelihood errs with the density
+    (1/T) Σ_{j≥2} p_(j). Each of these p_(j) is the smaller one of the pair (1, j), so their sum is at most
+    Σ_{i<j} min(p_i, p_j) ≤ Σ_{i<j} √(p_i p_j). Integrate.
+    The more common factor 2/T comes from bounding the mistakes of each true task apart, which counts every pair twice.
+    No factor below 1/T holds for all mixtures: two equal tasks, far from all others, err at 1/T and have ρ = 1.
+
+    Above 1 − 1/T, the error of guessing, it says nothing; it is not clipped, so that this can be seen. 0 for one task.
+    """
+    return float(np.triu(bhattacharyya_matrix(mixtures), 1).sum() / len(mixtures))
+
+
+def sampled_error(mixtures: Sequence[GaussianMixture], samples: int, seed: int) -> float:
+    """Share of points that maximum likelihood sends to a wrong task: `samples` points drawn from each mixture.
+
+    What the fitted model itself expects; its standard error is at most ½ / √(samples · T).
+    """
+    rng = np.random.default_rng(seed)
+    points = np.concatenate([_draw(mixture, samples, rng) for mixture in mixtures])
+    true = np.repeat(np.arange(len(mixtures)), samples)
+    return float((log_likelihoods(mixtures, points).argmax(1) != true).mean())
+
+
+def log_likelihoods(mixtures: Sequence[GaussianMixture], x: np.ndarray) -> np.ndarray:
+    """(n, T): log p_t(x) of points (n, d), in nats."""
+    x = _float64(x)
+    columns = np.empty((len(x), len(mixtures)))
+    for task, mixture in enumerate(mixtures):
+        kept = mixture.weights > 0
+        constant = mixture.log_determinants() + mixture.width * np.log(2 * np.pi)
+        shares = np.log(_float64(mixture.weights[kept])) - (mahalanobis(mixture, x) + constant)[:, kept] / 2
+        highest = shares.max(1, keepdims=True)
+        columns[:, task] = highest[:, 0] + np.log(np.exp(shares - highest).sum(1))
+    return columns
+
+
+def mahalanobis(mixture: GaussianMixture, x: np.ndarray) -> np.ndarray:
+    """(n, K): squared Mahalanobis distances of points (n, d) to every component."""
+    centre = mixture.means.mean(0)
+    x, means = _float64(x) - centre, _float64(mixture.means) - centre
+    if mixture.covariances is None:
+        return _squared_distances(x, means)
+    if mixture.axis_aligned:
+        precisions = 1 / mixture.variances()
+        crossed = np.square(x) @ precisions.T - 2 * x @ (means * precisions).T
+        return np.maximum(crossed + (np.square(means) * precisions).sum(1), 0)
+    scales = np.linalg.inv(np.linalg.cholesky(mixture.matrices())).transpose(0, 2, 1)
+    if mixture.tied:
+        return _squared_distances(x @ scales[0], means @ scales[0])
+    columns = [np.square((x - mean) @ scale).sum(1) for mean, scale in zip(means, scales, strict=True)]
+    return np.stack(columns, axis=1)
+
+
+def separation(mixtures: Sequence[GaussianMixture], placed: Callable[[int, int], np.ndarray]) -> float:
+    """δ = min over tasks i ≠ k and components s of i of (mean over task k's images of the distance to s) / d, minus 1.
+
+    Distances are squared Mahalanobis ones. `placed(k, i)` gives images of task k (n, d) where mixture i lives: the same
+    for every i when the space is shared, and embedded by task i's adapter in the recipe of Proteus (arXiv 2603.13235).
+    A task's own images are at a mean distance of d from the component they belong to, which would be δ = 0.
+    Components below the weight `EMPTY` are left out (our decision). NaN when no two tasks can be compared.
+    """
+    found = []
+    for i, mixture in enumerate(mixtures):
+        kept = mixture.weights >= EMPTY
+        others = [x for x in (placed(k, i) for k in range(len(mixtures)) if k != i) if len(x)]
+        if others:
+            distances = mahalanobis(mixture, np.concatenate(others))[:, kept]
+            parts = np.split(distances, np.cumsum([len(x) for x in others])[:-1])
+            found += [part.mean(0).min() / mixture.width - 1 for part in parts]
+    return float(min(found, default=np.nan))
+
+
+def log_determinant_ratio(mixtures: Sequence[GaussianMixture]) -> float:
+    """κ = min over tasks i ≠ k, components s of i and r of k of (1/d) log( |Σ_is| / |Σ_kr| ), in nats a dimension.
+
+    Per dimension, so that it adds to δ (our decision): with all components of d dimensions, δ + κ > 0 says that images
+    of a task are on average likelier under the component they belong to than under any of another task. Never above 0,
+    because every pair counts in both orders; 0 when all covariances have one determinant, as identity or one tied
+    covariance do. Components below the weight `EMPTY` are left out. NaN for one task.
+    """
+    if len(mixtures) < 2:
+        return float("nan")
+    sizes = [np.broadcast_to(m.log_determinants(), m.weights.shape)[m.weights >= EMPTY] / m.width for m in mixtures]
+    gaps = np.array([s.min() for s in sizes])[:, None] - np.array([s.max() for s in sizes])
+    return float(gaps[~np.eye(len(mixtures), dtype=bool)].min())
+
+
+def _whitened_means(mixtures: Sequence[GaussianMixture]) -> list[np.ndarray] | None:
+    """Each mixture's means where the covariance is the identity; None unless all components share one covariance."""
+    first = mixtures[0]
+    if all(mixture.covariances is None for mixture in mixtures):
+        scale = np.eye(first.width)
+    elif all(mixture.tied and np.array_equal(mixture.matrices(), first.matrices()) for mixture in mixtures):
+        scale = np.linalg.inv(np.linalg.cholesky(first.matrices()[0])).T
+    else:
+        return None
+    centre = first.means.mean(0)
+    return [(_float64(mixture.means) - centre) @ scale for mixture in mixtures]
+
+
+def _log_overlap(one: GaussianMixture, other: GaussianMixture) -> np.ndarray:
+    """(K_one, K_other): log of |Σ̄|^−½ exp(−⅛ (m_a − m_b)ᵀ Σ̄⁻¹ (m_a − m_b)), for every pair of components."""
+    centre = one.means[0]
+    left, right = _float64(one.means) - centre, _float64(other.means) - centre
+    if one.axis_aligned and other.axis_aligned:
+        mean = (one.variances()[:, None] + other.variances()) / 2
+        shift = left[:, None] - right
+        return -np.log(mean).sum(-1) / 2 - (np.square(shift) / mean).sum(-1) / 8
+    factor = torch.linalg.cholesky(torch.from_numpy(one.matrices()[:, None] + other.matrices()) / 2)
+    determinant = 2 * factor.diagonal(dim1=-2, dim2=-1).log().sum(-1).numpy()
+    if factor.shape[:2] == (1, 1):  # in one space all these components are unit spheres
+        columns = torch.from_numpy(np.concatenate([left, right]).T.copy())
+        white = torch.linalg.solve_triangular(factor[0, 0], columns, upper=False).numpy().T
+        distance = _squared_distances(white[: len(left)], white[len(left) :])
+    else:
+        shifts = torch.from_numpy(left[:, None] - right)[..., None]
+        distance = torch.linalg.solve_triangular(factor, shifts, upper=False).square().sum((-2, -1)).numpy()
+    return np.asarray(-determinant / 2 - distance / 8)
+
+
+def _draw(mixture: GaussianMixture, samples: int, rng: np.random.Generator) -> np.ndarray:
+    """(samples, d) points of the mixture."""
+    weights = _float64(mixture.weights)
+    component = rng.choice(len(weights), size=samples, p=weights / weights.sum())
+    noise = rng.standard_normal((samples, mixture.width))
+    if mixture.axis_aligned:
+        scale = np.broadcast_to(np.sqrt(mixture.variances()), mixture.means.shape)
+        return np.asarray(mixture.means[component] + noise * scale[component])
+    factors = np.linalg.cholesky(mixture.matrices())
+    for k in np.unique(component):
+        noise[component == k] @= factors[k if len(factors) > 1 else 0].T
+    return np.asarray(mixture.means[component] + noise)
+
+
+def _squared_distances(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """(n, m): ‖x − y‖² of rows (n, d) and (m, d), by one matrix product."""
+    squares = np.square(x).sum(1)[:, None] + np.square(y).sum(1) - 2 * x @ y.T
+    return np.asarray(np.maximum(squares, 0))
+
+
+def _float64(array: np.ndarray) -> np.ndarray:
+    return np.asarray(array, dtype=np.float64)
