@@ -274,6 +274,7 @@ def show(run: RunName, runs: Runs = DEFAULT_RUNS, as_json: AsJson = False) -> No
     if found.metrics:
         report.show_results(found)
         report.show_tasks(found)
+        report.show_theory(found)
 
 
 @app.command()

@@ -108,6 +108,31 @@ def show_tasks(run: Run) -> None:
     terminal.show_table("tasks", columns, cells, numbers=columns[1:])
 
 
+def show_theory(run: Run) -> None:
+    """Print what the fitted mixtures predict of picking the task, beside what was measured, a row a task learned.
+
+    The bound is called vacuous where guessing keeps it too: among T tasks, from 1 − 1/T on.
+    """
+    entries = run.metrics.get("theory") or []
+    rows = [(after, entry) for after, entry in enumerate(entries) if entry]
+    if not rows:
+        return
+    names = [task.name for task in run.manifest.tasks]
+    keys = ("sampled_error", "measured_error", "separation", "log_determinant_ratio")
+    cells = [
+        [names[after], _bound(entry["bound"], after + 1), *(terminal.share(entry[key]) for key in keys)]
+        for after, entry in rows
+    ]
+    columns = ["after task", "bound", "expected (sampled)", "measured", "separation δ", "log-determinant ratio κ"]
+    terminal.show_table("error of picking the task", columns, cells, numbers=columns[1:])
+    terminal.show_line("bound and expected: for images drawn from the fitted mixtures; measured: on the test images.")
+
+
+def _bound(value: float | None, tasks: int) -> str:
+    vacuous = value is not None and tasks > 1 and value >= 1 - 1 / tasks
+    return f"vacuous ({value:.2f})" if vacuous else terminal.share(value)
+
+
 def comparison(runs: Sequence[Run]) -> dict[str, Any]:
     """Runs side by side: settings that differ, main numbers (one value a run), and settings that are the same."""
     settings = [_flat(run.manifest.config) | {"stream fingerprint": run.manifest.stream_fingerprint} for run in runs]

@@ -24,6 +24,7 @@ from core.adapters.updates import Updates
 from core.backbones.vit import Backbone
 from core.config import RunConfig, Section, validate
 from core.methods.inputs import Inputs
+from core.retrieval.bounds import GaussianMixture
 
 PAST_IS_FROZEN: Literal["past_is_frozen"] = "past_is_frozen"
 """Promise: `embed(·, k)` is bit-equal ever after task k was learned."""
@@ -152,6 +153,18 @@ class Method(nn.Module, ABC):
     def whitened(self, inputs: Inputs) -> Tensor | None:
         """(n, dimensions) in the method's whitened space, for the map; None where it has none."""
         return None
+
+    def task_mixtures(self) -> list[GaussianMixture] | None:
+        """Each task's density in the space of `whitened`, if retrieval picks the likeliest there."""
+        return None
+
+    def own_mixtures(self) -> list[GaussianMixture] | None:
+        """Each task's density in the space of its own `in_own_space`, if retrieval picks the likeliest there."""
+        return None
+
+    def in_own_space(self, inputs: Inputs, task: int) -> Tensor:
+        """(n, dimensions) in the space of the own mixture of `task`."""
+        raise NotImplementedError(f"{type(self).__name__} has no mixtures in spaces of their own")
 
     @abstractmethod
     def task_state(self, task: int) -> TaskState:

@@ -19,6 +19,7 @@ from core.config import RunConfig
 from core.methods.base import PAST_IS_FROZEN, Method, Step, TaskState
 from core.methods.heads import TaskHeads
 from core.methods.inputs import Inputs
+from core.retrieval.bounds import GaussianMixture
 from core.retrieval.likelihood import LikelihoodRetriever
 from core.retrieval.whitened import Clustering, WhitenedRetriever
 
@@ -151,6 +152,19 @@ class TaskAdapters(Method):
 
     def whitened(self, inputs: Inputs) -> Tensor | None:
         return self.frozen_space.whitening(inputs.frozen) if self.frozen_space else None
+
+    def task_mixtures(self) -> list[GaussianMixture] | None:
+        """With a shortlist of several tasks retrieval starts from these densities, and the adapters then re-rank."""
+        told = self.config.retrieval.mode == "oracle"
+        return self.frozen_space.task_mixtures() if self.frozen_space and not told else None
+
+    def own_mixtures(self) -> list[GaussianMixture] | None:
+        return self.own_spaces.task_mixtures() if self.own_spaces else None
+
+    def in_own_space(self, inputs: Inputs, task: int) -> Tensor:
+        if not self.own_spaces:
+            return super().in_own_space(inputs, task)
+        return self.own_spaces.projected(inputs.embedding(task), task)
 
     def gates(self, task: int) -> dict[str, Any]:
         """For gates.json."""

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from core.config import RunConfig
 from core.methods.inputs import Inputs
+from core.retrieval.bounds import GaussianMixture
 from core.retrieval.mixture import Mixture, fit_mixture
 
 
@@ -48,13 +49,18 @@ class LikelihoodRetriever:
         self.axes.append(axes)
         self.mixtures.append(mixture.to(self.device))
 
-    def _projected(self, embeddings: Tensor, task: int) -> Tensor:
+    def task_mixtures(self) -> list[GaussianMixture]:
+        """Each task's mixture, in the space that `projected` leads to for that task."""
+        return [mixture.as_gaussians() for mixture in self.mixtures]
+
+    def projected(self, embeddings: Tensor, task: int) -> Tensor:
+        """(n, dimensions): embeddings (n, width) by the task's adapter, on the task's principal axes."""
         return (embeddings - self.centres[task]) @ self.axes[task]
 
     def scores(self, inputs: Inputs) -> Tensor:
         """(n, tasks): log-likelihoods, in nats, each in its own task's space."""
         columns = [
-            mixture.log_likelihood(self._projected(inputs.embedding(task), task))
+            mixture.log_likelihood(self.projected(inputs.embedding(task), task))
             for task, mixture in enumerate(self.mixtures)
         ]
         return torch.stack(columns, dim=1)
@@ -64,7 +70,7 @@ class LikelihoodRetriever:
         nearest = torch.full((len(inputs),), -1, device=self.device)
         for task in tasks.unique().tolist():
             rows = torch.where(tasks == task)[0]
-            projected = self._projected(inputs.embedding(task, rows), task)
+            projected = self.projected(inputs.embedding(task, rows), task)
             nearest[rows.to(self.device)] = self.mixtures[task].component_log_likelihoods(projected).argmax(1)
         return nearest
 

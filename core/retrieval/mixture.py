@@ -16,6 +16,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import BayesianGaussianMixture
 from torch import Tensor
 
+from core.retrieval.bounds import GaussianMixture
+
 _SKLEARN_COVARIANCE = {"full": "full", "diagonal": "diag", "tied": "tied"}
 
 
@@ -51,6 +53,19 @@ class Mixture:
     def log_likelihood(self, x: Tensor) -> Tensor:
         """(n,): log p(x), in nats."""
         return self.component_log_likelihoods(x).logsumexp(-1)
+
+    def as_gaussians(self) -> GaussianMixture:
+        """Weights, means and covariances, without what the fit adds to the score of a component."""
+        factors = self.factors.double().cpu()
+        if factors.dim() == 2:
+            factors = torch.diag_embed(factors)
+        covariances = torch.linalg.inv(factors @ factors.mT)
+        tied = self.factors.shape[0] == 1
+        return GaussianMixture(
+            self.weights.cpu().numpy(),
+            self.means.cpu().numpy(),
+            (covariances[0] if tied else covariances).numpy(),
+        )
 
     def to(self, device: torch.device) -> Mixture:
         return Mixture(*(getattr(self, name).to(device) for name in ("weights", "means", "factors", "offsets")))

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from core.config import RunConfig
+from core.retrieval.bounds import GaussianMixture
 from core.retrieval.clustering import dirichlet_process_assignments, kmeans_assignments
 from core.retrieval.whitening import PooledCovariance, Whitening
 
@@ -98,6 +99,12 @@ class WhitenedRetriever:
         """(n, tasks): log p(x | task) up to a constant an image, in nats."""
         white = self.whitening(frozen)
         return torch.stack([self._component_scores(white, t).logsumexp(1) for t in range(self.tasks)], dim=1)
+
+    def task_mixtures(self) -> list[GaussianMixture]:
+        """Each task's density in the whitened space, as `scores` compares them now."""
+        means = [self.whitening(mean).cpu().numpy() for mean in self.means]
+        shares = [(count / count.sum()).cpu().numpy() for count in self.counts]
+        return [GaussianMixture(share, mean) for share, mean in zip(shares, means, strict=True)]
 
     def class_scores(self, frozen: Tensor) -> Tensor:
         """(n, classes seen): each class's own components; where clustering is blind, its mean."""

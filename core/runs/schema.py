@@ -12,7 +12,8 @@ images.parquet       IMAGE_COLUMNS, a row an image: all test images, and some tr
 embeddings.npz       float16 (images, width), one array a space, aligned with images.parquet
 projection.parquet   PROJECTION_COLUMNS
 sprites/000.webp     1,024 thumbnails a sheet, 32 a row
-metrics.json         core.evaluation.metrics.summary of the predictions, with costs
+metrics.json         core.evaluation.metrics.summary of the predictions, with costs; `theory`, TaskDone.theory of every
+                     task, null where empty
 """
 
 from __future__ import annotations
@@ -117,6 +118,8 @@ class TaskDone(Document):
     trainable_parameters: int
     stored_bytes: int
     """Bytes that this task adds to what must be kept to answer for it."""
+    theory: dict[str, float | None] = {}
+    """core.evaluation.theory once this task is learned; empty where nothing is known, and in older runs."""
 
 
 PREDICTION_COLUMNS = pa.schema(

@@ -22,6 +22,7 @@ from core.errors import UserError
 from core.evaluation.cost import peak_memory_bytes
 from core.evaluation.evaluator import Evaluator
 from core.evaluation.metrics import summary
+from core.evaluation.theory import theory
 from core.methods import method_class
 from core.methods.base import PAST_IS_FROZEN, Method, Step, TaskState
 from core.runs.schema import PREDICTION_COLUMNS, BackboneInfo, Manifest, TaskDone, TaskInfo
@@ -217,6 +218,9 @@ class _Session:
         predictions = self.evaluator.predictions(group[-1])
         embeddings = self.recorder.own_embeddings()
         evaluated = time.monotonic() - began
+        present = summary(predictions, len(self.stream.tasks))
+        retrieval = _row(present["matrices"]["retrieval"], group[-1])
+        expected = theory(self.evaluator, retrieval, _task_seed(self.config.seed, group[-1]))
         for task in group:
             last = task == group[-1]
             state = self.method.task_state(task)
@@ -227,6 +231,7 @@ class _Session:
                     evaluate_seconds=evaluated / len(group),
                     trainable_parameters=trainable,
                     stored_bytes=state.stored_bytes(),
+                    theory=expected if last else {},
                 ),
                 adapter=state.adapter,
                 head=state.head,
@@ -240,13 +245,12 @@ class _Session:
             self.snapshots.append(embeddings["own"])
         self.train_seconds += trained
         self.evaluate_seconds += evaluated
-        present = summary(predictions, len(self.stream.tasks))
         self.writer.event(
             "task",
             task=group[-1],
             accuracy=_row(present["matrices"]["class_incremental"], group[-1]),
             task_aware=_row(present["matrices"]["task_aware"], group[-1]),
-            retrieval=_row(present["matrices"]["retrieval"], group[-1]),
+            retrieval=retrieval,
             train_seconds=trained,
             evaluate_seconds=evaluated,
         )
@@ -279,13 +283,15 @@ class _Session:
         import pyarrow as pa
 
         tasks = len(self.stream.tasks)
-        stored = [run.task(task).done.stored_bytes for task in range(tasks)]
+        done = [run.task(task).done for task in range(tasks)]
+        stored = [task.stored_bytes for task in done]
         # One shared model is stored once, whatever its snapshots in the folders are good for.
         total = sum(stored) if PAST_IS_FROZEN in self.method.promises else stored[-1]
         shared = sum(t.numel() * t.element_size() for t in self.method.shared_state().values())
         return {
             **summary(pa.concat_tables(tables), tasks),
             **answer_costs(self.method, self.encoder, self.recorder.watches[-1].test, self.precision),
+            "theory": [task.theory or None for task in done],
             "seconds": time.monotonic() - self.started,
             "train_seconds": self.train_seconds,
             "evaluate_seconds": self.evaluate_seconds,

@@ -1,0 +1,49 @@
+"""After every task: what theory says about retrieval by the fitted mixtures, beside the error that was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from core.evaluation.evaluator import Evaluator
+from core.retrieval import bounds
+
+_POINTS = 5000
+"""Drawn in all for `sampled_error`: a standard error of at most 0.007."""
+
+
+@torch.no_grad()
+def theory(evaluator: Evaluator, retrieval: Sequence[float | None], seed: int) -> dict[str, float | None]:
+    """For TaskDone.theory; empty for methods whose tasks have no mixtures.
+
+    bound, sampled_error    of maximum likelihood, were images drawn from the fitted mixtures (core.retrieval.bounds);
+                            None where mixtures live in different spaces, and their densities do not compare
+    measured_error          1 − the mean over tasks of `retrieval`, their retrieval accuracies now (None: unmeasured)
+    separation              δ on the test images watched so far; nothing is fitted to them
+    log_determinant_ratio   κ
+    """
+    method = evaluator.method
+    tests = [evaluator.inputs(watched.data, watched.task, watched.memo) for watched in evaluator.tests]
+    if shared := method.task_mixtures():
+        spaces = [method.whitened(inputs) for inputs in tests]
+        points = [space.cpu().numpy() for space in spaces if space is not None]
+        found = {
+            "bound": bounds.union_bound(shared),
+            "sampled_error": bounds.sampled_error(shared, max(1, _POINTS // len(shared)), seed),
+            "separation": bounds.separation(shared, lambda k, i: points[k]),
+            "log_determinant_ratio": bounds.log_determinant_ratio(shared),
+        }
+    elif own := method.own_mixtures():
+        found = {
+            "bound": np.nan,
+            "sampled_error": np.nan,
+            "separation": bounds.separation(own, lambda k, i: method.in_own_space(tests[k], i).cpu().numpy()),
+            "log_determinant_ratio": bounds.log_determinant_ratio(own),
+        }
+    else:
+        return {}
+    measured = [accuracy for accuracy in retrieval if accuracy is not None]
+    found["measured_error"] = 1 - float(np.mean(measured)) if measured else np.nan
+    return {name: None if np.isnan(value) else value for name, value in found.items()}
