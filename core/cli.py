@@ -323,6 +323,38 @@ def _scores(answer: dict[str, Any]) -> str:
 
 
 @app.command()
+def whatif(
+    run: RunName,
+    space: Annotated[str | None, typer.Option(help="whitened, frozen or frozen-whitened.")] = None,
+    mixture: Annotated[str | None, typer.Option(help="class-seeded, dp-gmm, gaussian, means or kmeans.")] = None,
+    components: Annotated[int | None, typer.Option(help="At most so many a class or task, or clusters a task.")] = None,
+    concentration: Annotated[float | None, typer.Option(help="Of a Dirichlet process.")] = None,
+    covariance: Annotated[str | None, typer.Option(help="full, diagonal or tied: of dp-gmm and gaussian.")] = None,
+    dimensions: Annotated[int | None, typer.Option(help="Principal components kept for covariances.")] = None,
+    shortlist: Annotated[int | None, typer.Option(help="k of recall@k.")] = None,
+    tasks: Annotated[int | None, typer.Option(min=2, help="Only the first so many tasks take part.")] = None,
+    runs: Runs = DEFAULT_RUNS,
+    as_json: AsJson = False,
+) -> None:
+    """What other retrieval would have answered, from a finished run's embeddings; nothing is trained."""
+    from core.config import validate
+    from core.retrieval.questions import Settings
+
+    given = {"space": space, "mixture": mixture, "components": components, "concentration": concentration}
+    given |= {"covariance": covariance, "dimensions": dimensions, "shortlist": shortlist}
+    given["after_task"] = tasks - 1 if tasks else None
+    settings = validate(Settings, {key: value for key, value in given.items() if value is not None}, "whatif")
+    found = _run(runs, run)
+    from core.retrieval.whatif import ask
+
+    answer = ask(found, settings)
+    if as_json:
+        terminal.show_json({"run": found.name, "settings": settings.model_dump()} | answer.summary())
+    else:
+        report.show_what_if(answer, settings.shortlist)
+
+
+@app.command()
 def fetch(
     backbone: Annotated[str, typer.Argument(metavar="BACKBONE", help="See `list backbones`.")], as_json: AsJson = False
 ) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from core import terminal
 
 if TYPE_CHECKING:
+    from core.retrieval.questions import Answer
     from core.runs.store import Run
 
 RESULT_KEYS = (
@@ -131,6 +132,28 @@ def show_theory(run: Run) -> None:
 def _bound(value: float | None, tasks: int) -> str:
     vacuous = value is not None and tasks > 1 and value >= 1 - 1 / tasks
     return f"vacuous ({value:.2f})" if vacuous else terminal.share(value)
+
+
+def show_what_if(answer: Answer, k: int) -> None:
+    """Print what other retrieval would have answered beside the run's own."""
+    columns = ["measure", "as trained", "what if"]
+    before, after = answer.before, answer.after
+    rows = [
+        ("right task retrieved", before.retrieval, after.retrieval),
+        ("accuracy", before.accuracy, after.accuracy),
+        (f"right task among {k}", before.recall, after.recall),
+        ("error of picking the task", 1 - before.retrieval, 1 - after.retrieval),
+    ]
+    cells = [[name, *(terminal.share(value) for value in values)] for name, *values in rows]
+    cells += [
+        ["bound on it", "", _bound(answer.bound, len(answer.components))],
+        ["expected (sampled)", "", terminal.share(answer.sampled_error)],
+    ]
+    terminal.show_table("what if", columns, cells, numbers=columns[1:])
+    changed = {"became right": answer.became_right, "became wrong": answer.became_wrong, "moved": answer.moved}
+    counts = ", ".join(f"{int(rows.sum())} {name}" for name, rows in changed.items())
+    seen = f"fitted on {answer.train_images:,} kept training images, the run saw {answer.run_train_images:,}"
+    terminal.show_line(f"Of {len(answer.image):,} test images {counts}; {seen}.")
 
 
 def comparison(runs: Sequence[Run]) -> dict[str, Any]:

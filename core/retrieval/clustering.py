@@ -43,7 +43,21 @@ def _dirichlet_process(x: np.ndarray, components: int, concentration: float, see
     with warnings.catch_warnings():
         # A partition that is still moving a little is as usable as a converged one.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        return np.asarray(model.fit_predict(x), np.int64)
+        return np.asarray(model.fit_predict(_in_own_span(x)), np.int64)
+
+
+def _in_own_span(x: np.ndarray) -> np.ndarray:
+    """x (n, d) in double precision; with no more images than directions, on the n − 1 directions in which they differ.
+
+    That changes no distance. Without it the covariance has directions without variance, and in single precision the
+    fit fails on them.
+    """
+    x = x.astype(np.float64)
+    if len(x) > x.shape[1]:
+        return x
+    centred = x - x.mean(0)
+    _, _, axes = np.linalg.svd(centred, full_matrices=False)
+    return np.asarray(centred @ axes[: len(x) - 1].T)
 
 
 def kmeans_assignments(white: np.ndarray, clusters: int, seed: int) -> np.ndarray:

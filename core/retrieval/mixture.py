@@ -57,6 +57,8 @@ class Mixture:
     def as_gaussians(self) -> GaussianMixture:
         """Weights, means and covariances, without what the fit adds to the score of a component."""
         factors = self.factors.double().cpu()
+        if factors.dim() == 2 and factors.shape[0] != factors.shape[1]:  # square ones would be read as one matrix
+            return GaussianMixture(self.weights.cpu().numpy(), self.means.cpu().numpy(), (1 / factors.square()).numpy())
         if factors.dim() == 2:
             factors = torch.diag_embed(factors)
         covariances = torch.linalg.inv(factors @ factors.mT)

@@ -1,0 +1,221 @@
+"""Other retrieval for a finished run, from what its folder keeps: how the tasks would be told apart, nothing retrained.
+
+Mixtures are fitted on the kept training images and score all test images by maximum likelihood, in one space that all
+tasks share. Densities are compared without the terms that `Mixture` adds to a fit's scores, so that the bound and the
+sampled error are about the very rule that is measured.
+
+Which class is answered inside a task is the run's own doing and does not change: an image is right when its true task
+is retrieved and the run's answer with the task given (`predicted_given_task`) is right. That is exact for methods whose
+past is frozen. Not possible from a run folder: each adapter's own space, which the literal recipe of Proteus compares,
+because every image would have to go through every adapter.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import torch
+from threadpoolctl import threadpool_limits
+
+from core.errors import UserError
+from core.evaluation.metrics import recall_at_k
+from core.retrieval.bounds import GaussianMixture, log_likelihoods, sampled_error, union_bound
+from core.retrieval.clustering import dirichlet_process_assignments, kmeans_assignments
+from core.retrieval.mixture import fit_mixture
+from core.retrieval.questions import SPHERES, Answer, Settings, Shares, spaces, unanswerable
+from core.retrieval.whitening import PooledCovariance
+from core.runs.store import Run
+
+SAMPLES = 2000
+"""Points drawn from all mixtures together: the sampled error is known to 1.1 points (one standard error)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Recorded:
+    """What a run kept that answers need; row i of all arrays but `predictions` is image i."""
+
+    task: np.ndarray
+    label: np.ndarray
+    train: np.ndarray
+    """bool."""
+    spaces: Mapping[str, np.ndarray]
+    """float32 (images, width): 'frozen', and 'whitened' where the method has it."""
+    predictions: pa.Table
+    """PREDICTION_COLUMNS of the undisturbed test images."""
+    train_images: tuple[int, ...]
+    """A task: how many the run itself saw."""
+    seed: int
+
+
+def read(run: Run) -> Recorded:
+    """What answers need of a finished run. Raises UserError where nothing can be asked about it."""
+    if reason := unanswerable(run):
+        raise UserError(f"Run {run.name} {reason}: choose another run.")
+    images, predictions = run.images(), run.predictions()
+    kept = {name: run.embeddings(name).astype(np.float32) for name in spaces(run) if name != "frozen-whitened"}
+    if not all(len(values) == len(images) and np.isfinite(values).all() for values in kept.values()):
+        raise UserError(f"The embeddings of run {run.name} are damaged: choose another run.")
+    undisturbed = (_column(predictions, "shift") == "none") & (_column(predictions, "split") == "test")
+    return Recorded(
+        task=_column(images, "task"),
+        label=_column(images, "label"),
+        train=_column(images, "split") == "train",
+        spaces=kept,
+        predictions=predictions.filter(undisturbed),
+        train_images=tuple(task.train_images for task in run.manifest.tasks),
+        seed=run.manifest.seed,
+    )
+
+
+def ask(run: Run, settings: Settings) -> Answer:
+    """What `settings` would have answered. Raises UserError where the run cannot say."""
+    return answer(read(run), settings)
+
+
+def answer(recorded: Recorded, settings: Settings) -> Answer:
+    """What `settings` would have answered; the same for the same settings.
+
+    Raises UserError for a space that the run does not have, fewer than two tasks, or a task without training images.
+    """
+    # Many small matrices: waiting for several threads, on a busy machine, made answers up to ten times as slow.
+    with threadpool_limits(1):
+        return _answer(recorded, settings)
+
+
+def _answer(recorded: Recorded, settings: Settings) -> Answer:
+    began = time.perf_counter()
+    tasks, rows = _taking_part(recorded, settings)
+    trained, tested = recorded.train & (recorded.task < tasks), _column(rows, "image")
+    fitted, asked = _places(recorded, settings, trained, tested)
+    owners, labels = recorded.task[trained], recorded.label[trained]
+    found = [_mixture(fitted[owners == task], labels[owners == task], settings, recorded.seed) for task in range(tasks)]
+    mixtures = [mixture for mixture, _ in found]
+    scores = log_likelihoods(mixtures, asked)
+    ranked = np.sort(scores, axis=1)
+    true, retrieved, retrieved_before = recorded.task[tested], scores.argmax(1), _column(rows, "retrieved_task")
+    right = (retrieved == true) & (_column(rows, "predicted_given_task") == _column(rows, "label"))
+    right_before = _column(rows, "predicted") == _column(rows, "label")
+    return Answer(
+        image=tested,
+        task=true,
+        retrieved_before=retrieved_before,
+        retrieved=retrieved,
+        right_before=right_before,
+        right=right,
+        margin=ranked[:, -1] - ranked[:, -2],
+        before=_shares(retrieved_before == true, right_before, _scores(rows, tasks), true, settings.shortlist),
+        after=_shares(retrieved == true, right, scores, true, settings.shortlist),
+        bound=union_bound(mixtures),
+        sampled_error=sampled_error(mixtures, max(1, SAMPLES // tasks), recorded.seed),
+        components=[holding for _, holding in found],
+        dimensions=mixtures[0].width,
+        train_images=int(trained.sum()),
+        run_train_images=sum(recorded.train_images[:tasks]),
+        seconds=time.perf_counter() - began,
+    )
+
+
+def _taking_part(recorded: Recorded, settings: Settings) -> tuple[int, pa.Table]:
+    """How many tasks take part, and the run's own answers for their test images at that time."""
+    last = len(recorded.train_images) - 1
+    tasks = min(last if settings.after_task is None else settings.after_task, last) + 1
+    if tasks < 2:
+        raise UserError("With one task there is none to pick: ask about a later time, or a run of more tasks.")
+    rows = recorded.predictions.filter(_column(recorded.predictions, "after_task") == tasks - 1)
+    if not len(rows):
+        raise UserError(f"This run has no answers for test images after task {tasks}: ask about another time.")
+    without = set(range(tasks)) - set(recorded.task[recorded.train].tolist())
+    if without:
+        raise UserError(f"This run kept no training images of task {min(without) + 1}: choose another run.")
+    if settings.space.split("-")[0] not in recorded.spaces:
+        raise UserError(f"This run has no space “{settings.space}”: choose frozen-whitened.")
+    return tasks, rows
+
+
+def _shares(found: np.ndarray, right: np.ndarray, scores: np.ndarray | None, true: np.ndarray, k: int) -> Shares:
+    recall = recall_at_k(scores, true, k) if scores is not None else float("nan")
+    return Shares(float(found.mean()), float(right.mean()), recall)
+
+
+def _scores(rows: pa.Table, tasks: int) -> np.ndarray | None:
+    """(n, tasks) the run's own; None where it did not keep one for every task."""
+    flat = rows["scores"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    return flat.reshape(len(rows), tasks) if len(flat) == len(rows) * tasks else None
+
+
+def _places(
+    recorded: Recorded, settings: Settings, trained: np.ndarray, tested: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """float64 (n, dimensions) of the training and of the test images, in the one space of all tasks."""
+    fitted, asked = _in_space(recorded, settings.space, trained, tested)
+    return (fitted, asked) if settings.mixture in SPHERES else _principal(fitted, asked, settings.dimensions)
+
+
+def _in_space(recorded: Recorded, space: str, trained: np.ndarray, tested: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """As `_places`, with all directions of the space; the unit is the within-class scatter.
+
+    The run's whitened space is that of its end, also where fewer tasks take part. In the others only the training
+    images of the tasks that take part count. The plain one is divided by the root of their mean within-class variance;
+    for the whitening Ledoit and Wolf choose the shrinkage, as the run's own was chosen for many more images.
+    """
+    if space == "whitened":
+        values = recorded.spaces[space].astype(np.float64)
+        return values[trained], values[tested]
+    fitted, asked = (torch.from_numpy(recorded.spaces["frozen"][rows]) for rows in (trained, tested))
+    pooled = PooledCovariance(fitted.shape[1], fitted.device)
+    means = pooled.add(fitted, torch.from_numpy(recorded.label[trained]))
+    if space == "frozen-whitened":
+        whitening = pooled.whitening(torch.stack([mean for mean, _ in means.values()]))
+        fitted, asked = whitening(fitted), whitening(asked)
+    else:
+        unit = pooled.covariance(0.0).diagonal().mean().sqrt()
+        fitted, asked = fitted / unit, asked / unit
+    return fitted.double().numpy(), asked.double().numpy()
+
+
+def _principal(fitted: np.ndarray, asked: np.ndarray, dimensions: int) -> tuple[np.ndarray, np.ndarray]:
+    """Both on at most `dimensions` principal components of `fitted` (n, width); as they are where it has no more."""
+    if fitted.shape[1] <= dimensions:
+        return fitted, asked
+    centre = fitted.mean(0)
+    _, axes = np.linalg.eigh(np.cov(fitted.T))
+    kept = axes[:, ::-1][:, :dimensions]
+    return (fitted - centre) @ kept, (asked - centre) @ kept
+
+
+def _mixture(x: np.ndarray, labels: np.ndarray, settings: Settings, seed: int) -> tuple[GaussianMixture, int]:
+    """One task's density, of its training images (n, dimensions), and how many of its components hold any of them."""
+    components, concentration = settings.most_components, settings.concentration
+    if settings.mixture in SPHERES:
+        if settings.mixture == "kmeans":
+            groups = kmeans_assignments(x, components, seed)
+        elif settings.mixture == "class-seeded":
+            groups = dirichlet_process_assignments(
+                x, labels, components=components, concentration=concentration, seed=seed
+            )
+        else:
+            groups = labels
+        spheres = _spheres(x, groups)
+        return spheres, len(spheres.weights)
+    covariance = settings.covariance
+    fitted = fit_mixture(x, components=components, concentration=concentration, covariance=covariance, seed=seed)
+    likeliest = fitted.component_log_likelihoods(torch.from_numpy(x).float()).argmax(1)
+    return fitted.as_gaussians(), len(likeliest.unique())
+
+
+def _spheres(x: np.ndarray, groups: np.ndarray) -> GaussianMixture:
+    """A unit sphere around the mean of each group (n,) of images, weighted by how many they are."""
+    _, members, counts = np.unique(groups, return_inverse=True, return_counts=True)
+    means = np.stack([x[members == group].mean(0) for group in range(len(counts))])
+    return GaussianMixture(counts / counts.sum(), means)
+
+
+def _column(table: pa.Table, name: str) -> np.ndarray:
+    column = table[name].combine_chunks()
+    if str(column.type).startswith("dictionary"):
+        return np.asarray(column.cast("string").to_pylist(), dtype=str)
+    return np.asarray(column.to_numpy(zero_copy_only=False))

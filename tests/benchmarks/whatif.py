@@ -1,0 +1,81 @@
+"""Seconds of a what-if answer for 5,000 images of ten tasks, by space and mixture: `python -m tests.benchmarks.whatif`.
+
+100 classes with 20 kept training and 30 test images each, random clusters of 384 dimensions. A row is timed
+after a first answer that imports what it needs; reading a run folder (once a run, not once an answer) is not in it.
+Processor seconds are what an idle machine takes.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import pyarrow as pa
+
+from core.retrieval.questions import SPHERES, Settings
+from core.retrieval.whatif import Recorded, answer
+from core.runs.formats import conform
+from core.runs.schema import PREDICTION_COLUMNS
+
+TASKS, CLASSES, TRAIN, TEST, WIDTH = 10, 100, 20, 30, 384
+
+
+def main() -> None:
+    made = recorded()
+    answer(made, Settings())
+    answer(made, Settings(mixture="dp-gmm"))
+    print(f"{len(made.task):,} images; load of the machine: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
+    print("space            mixture       covariance retrieved    bound  seconds  processor")
+    for settings in every():
+        began, used = time.perf_counter(), time.process_time()
+        found = answer(made, settings)
+        seconds, used = time.perf_counter() - began, time.process_time() - used
+        covariance = "" if settings.mixture in SPHERES else settings.covariance
+        what = f"{settings.space:<16} {settings.mixture:<13} {covariance:<10}"
+        print(f"{what} {found.after.retrieval:9.3f} {found.bound:8.3f} {seconds:8.2f} {used:10.2f}")
+
+
+def every() -> Iterator[Settings]:
+    """All spaces with all mixtures, and their covariances."""
+    for space in ("whitened", "frozen", "frozen-whitened"):
+        for mixture in ("class-seeded", "means", "kmeans"):
+            yield Settings(space=space, mixture=mixture)
+        for mixture in ("dp-gmm", "gaussian"):
+            for covariance in ("full", "diagonal", "tied")[: 3 if mixture == "dp-gmm" else 2]:
+                yield Settings(space=space, mixture=mixture, covariance=covariance)
+
+
+def recorded(seed: int = 0) -> Recorded:
+    """A run of random images as `whatif.read` gives it."""
+    rng = np.random.default_rng(seed)
+    label = np.repeat(np.arange(CLASSES), TRAIN + TEST)
+    train = np.tile(np.arange(TRAIN + TEST) >= TEST, CLASSES)
+    frozen = rng.normal(size=(CLASSES, WIDTH))[label] + 3 * rng.normal(size=(len(label), WIDTH))
+    task = label // (CLASSES // TASKS)
+    tests = np.flatnonzero(~train)
+    return Recorded(
+        task=task,
+        label=label,
+        train=train,
+        spaces={"frozen": frozen.astype(np.float32), "whitened": frozen[:, : CLASSES - 1].astype(np.float32) / 3},
+        predictions=_predictions(tests, task[tests], label[tests]),
+        train_images=(CLASSES // TASKS * 100,) * TASKS,
+        seed=seed,
+    )
+
+
+def _predictions(image: np.ndarray, task: np.ndarray, label: np.ndarray) -> pa.Table:
+    """All right."""
+    n = len(image)
+    columns = {"after_task": np.full(n, TASKS - 1), "image": image, "task": task, "retrieved_task": task}
+    columns |= dict.fromkeys(("label", "predicted", "predicted_given_task"), label)
+    columns |= {"margin": np.zeros(n), "nearest_component": np.zeros(n), "scores": list(np.eye(TASKS)[task])}
+    columns |= {"split": ["test"] * n, "shift": ["none"] * n}
+    arrays = {name: pa.array(values) for name, values in columns.items()}
+    return conform(pa.table(arrays), PREDICTION_COLUMNS)
+
+
+if __name__ == "__main__":
+    main()
