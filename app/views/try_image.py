@@ -16,8 +16,8 @@ import streamlit as st
 from PIL import Image
 
 from app.explain import Answer, Cluster
+from app.helper import helper
 from app.loading import images
-from app.predictor import predictor
 from app.state import RunCard, link, parameter, set_parameters
 from app.widgets import explanation, layout, thumbnails
 from app.widgets.captions import caption
@@ -220,6 +220,6 @@ def _asked(card: RunCard, picture: bytes, line: Any) -> dict[str, Any]:
         path = Path(beside) / "picture"
         path.write_bytes(picture)
         try:
-            return predictor().ask(card.folder, path, tick)
+            return helper("answer").ask({"run": str(card.folder.resolve()), "image": str(path)}, tick)
         except UserError as error:
             raise UserError(str(error).replace(str(path), "The picture")) from None

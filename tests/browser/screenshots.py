@@ -40,11 +40,13 @@ def main(arguments: list[str]) -> None:
 
 
 def address(path: str) -> str:
-    """The page at its most telling: with an image chosen where the page shows one."""
+    """The page at its most telling: with an image chosen where the page shows one, or with settings that matter."""
     if path == "errors":
         card = available()[0]
         image, _ = telling_image(card)
         return f"errors?run={card.name}&image={image}" if len(predictions(card)) else "errors"
+    if path == "whatif":
+        return "whatif?space=frozen&mixture=dp-gmm"
     return "" if path == DEFAULT else path
 
 

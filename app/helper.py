@@ -1,4 +1,4 @@
-"""Asking a trained model about an image without loading it here: one helper process for the whole server."""
+"""Asking what needs a model library without importing it here: helper processes (`app.workers`) for all sessions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import tempfile
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -25,11 +25,11 @@ _UNREAD = 32
 """Answers kept for sessions that may have left."""
 
 
-class Predictor:
-    """Starts the helper with the first question, again after it has ended, and leaves it to end by itself."""
+class Helper:
+    """Starts the process with the first question, again after it has ended, and leaves it to end by itself."""
 
-    def __init__(self, command: list[str] | None = None) -> None:
-        self._command = command or [sys.executable, "-m", "app.workers.answer"]
+    def __init__(self, command: list[str]) -> None:
+        self._command = command
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._log: Any = None
@@ -37,13 +37,13 @@ class Predictor:
         self._received = b""
         self._answers: OrderedDict[int, dict[str, Any]] = OrderedDict()
 
-    def ask(self, run: Path, image: Path, tick: Callable[[], None], timeout: float = 180.0) -> dict[str, Any]:
-        """The answer of `core.training.inference.predict_images` for one image; calls `tick` while waiting.
+    def ask(self, question: Mapping[str, Any], tick: Callable[[], None], timeout: float = 180.0) -> dict[str, Any]:
+        """The answer to `question`, as the worker module describes both; calls `tick` while waiting.
 
-        `tick` may raise: the answer is then dropped when it comes. Raises UserError when the model cannot answer, the
+        `tick` may raise: the answer is then dropped when it comes. Raises UserError when there is no answer, the
         helper ends, or nothing came for `timeout` seconds.
         """
-        number, process = self._send({"run": str(run.resolve()), "image": str(image.resolve())})
+        number, process = self._send(question)
         end = time.monotonic() + timeout
         while True:
             reply = self._receive(number, process)
@@ -51,7 +51,7 @@ class Predictor:
                 break
             if time.monotonic() > end:
                 self.stop()
-                raise UserError(f"The model gave no answer within {timeout:.0f} seconds and was stopped: try again.")
+                raise UserError(f"There was no answer within {timeout:.0f} seconds: try again.")
             tick()
         if "error" in reply:
             raise UserError(str(reply["error"]))
@@ -62,7 +62,7 @@ class Predictor:
         with self._lock:
             self._drop()
 
-    def _send(self, question: dict[str, Any]) -> tuple[int, subprocess.Popen[bytes]]:
+    def _send(self, question: Mapping[str, Any]) -> tuple[int, subprocess.Popen[bytes]]:
         with self._lock:
             self._asked += 1
             line = json.dumps({"id": self._asked, **question}).encode() + b"\n"
@@ -76,7 +76,7 @@ class Predictor:
                     self._drop()
                 else:
                     return self._asked, process
-        raise UserError("The helper that loads the model does not start: is there memory left?")
+        raise UserError("The helper process does not start: is there memory left?")
 
     def _drop(self) -> str:
         """Forget the helper, and end it if it has not; its last words."""
@@ -116,12 +116,12 @@ class Predictor:
             if number in self._answers:
                 return self._answers.pop(number)
             if process is not self._process:
-                raise UserError("The model was stopped before it answered: try again.")
+                raise UserError("The helper was stopped before it answered: try again.")
             assert process.stdout is not None
             if select.select([process.stdout], [], [], 0.1)[0]:
                 read = os.read(process.stdout.fileno(), 1 << 16)
                 if not read:
-                    raise UserError(f"The helper that loads the model has ended: {self._drop()}")
+                    raise UserError(f"The helper process has ended: {self._drop()}")
                 self._take(read)
             return self._answers.pop(number, None)
 
@@ -134,7 +134,7 @@ class Predictor:
             self._answers.popitem(last=False)
 
 
-@st.cache_resource(max_entries=1)
-def predictor() -> Predictor:
-    """The server's own, shared by all sessions."""
-    return Predictor()
+@st.cache_resource(max_entries=4)
+def helper(worker: str) -> Helper:
+    """The server's own process of `app.workers.<worker>`, shared by all sessions."""
+    return Helper([sys.executable, "-m", f"app.workers.{worker}"])

@@ -1,22 +1,21 @@
-"""The helper process that answers for images: started when needed, replaced when it is gone."""
+"""Helper processes: started when needed, replaced when they are gone."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
-from app.predictor import Predictor
+from app.helper import Helper
 from core.errors import UserError
 
 ECHO = """
 import json, os, sys, time
 for line in sys.stdin:
     q = json.loads(line)
-    name = os.path.basename(q["image"])
+    name = q["image"]
     if name == "die": print("out of luck", file=sys.stderr); sys.exit(3)
     if name == "slow": time.sleep(1)
     if name == "bad": print(json.dumps({"id": q["id"], "error": "no such thing"}), flush=True); continue
@@ -26,13 +25,13 @@ for line in sys.stdin:
 
 @pytest.fixture
 def helper():
-    made = Predictor([sys.executable, "-c", ECHO])
+    made = Helper([sys.executable, "-c", ECHO])
     yield made
     made.stop()
 
 
-def ask(helper: Predictor, name: str, tick=lambda: None, timeout: float = 30.0) -> dict:
-    return helper.ask(Path("run"), Path(name), tick, timeout)
+def ask(helper: Helper, name: str, tick=lambda: None, timeout: float = 30.0) -> dict:
+    return helper.ask({"image": name}, tick, timeout)
 
 
 def test_one_process_answers_again_and_again(helper):

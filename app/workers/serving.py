@@ -1,0 +1,48 @@
+"""The loop of a helper process: a question a line on stdin, an answer a line on stdout, until nobody asks any more."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+from collections.abc import Callable, Mapping
+from typing import Any, TextIO
+
+from core.errors import UserError
+
+IDLE_S = 300.0
+
+
+def serve(answer: Callable[[Mapping[str, Any]], dict[str, Any]], idle: float = IDLE_S) -> int:
+    """Answer until stdin ends, or nothing was asked for `idle` seconds.
+
+    In: {"id": n, …}. Out: {"id": n, "answer": …} or {"id": n, "error": one line}.
+    """
+    answers = _own_stdout()
+    pending = b""
+    while select.select([0], [], [], idle)[0]:
+        read = os.read(0, 1 << 16)
+        if not read:
+            break
+        *lines, pending = (pending + read).split(b"\n")
+        for line in lines:
+            answers.write(json.dumps(_reply(answer, json.loads(line))) + "\n")
+            answers.flush()
+    return 0
+
+
+def _own_stdout() -> TextIO:
+    """Answers go to the real stdout; whatever a library prints goes to stderr."""
+    kept = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    return kept
+
+
+def _reply(answer: Callable[[Mapping[str, Any]], dict[str, Any]], question: Mapping[str, Any]) -> dict[str, Any]:
+    """No error of a question ends the process."""
+    try:
+        return {"id": question["id"], "answer": answer(question)}
+    except UserError as error:
+        return {"id": question["id"], "error": str(error)}
+    except Exception as error:  # noqa: BLE001  the next question may be a good one
+        return {"id": question["id"], "error": f"There is no answer ({type(error).__name__}: {error})."}
