@@ -85,14 +85,17 @@ class RetrievalConfig(Section):
     """How the task of a test image is found."""
 
     mode: RetrievalMode = "whitened"
-    features: str = "last:5"
+    features: str = "last:6"
     """Frozen features for whitening, lda, ncm and ranpac: 'final' is the final CLS embedding; 'last:N' joins the CLS
     and mean patch tokens of the last N block outputs."""
+    views: Literal[1, 2] = 1
+    """2 averages the frozen features of an image and its mirror image, in training and testing; costs a second frozen
+    pass. For photographs, not for letters or digits."""
     shrinkage: float | None = Field(0.02, ge=0, le=1)
     """Share of the scaled identity in the pooled within-class covariance; None is Ledoit and Wolf's estimate."""
     components: int = Field(20, ge=1, le=1000)
     """Truncation of a task's Dirichlet process (likelihood), or number of a task's clusters (kmeans)."""
-    class_components: int = Field(3, ge=1, le=100)
+    class_components: int = Field(2, ge=1, le=100)
     """Truncation of a class's Dirichlet process (whitened: components are seeded by class)."""
     concentration: float = Field(0.1, gt=0)
     covariance: Literal["full", "diagonal", "tied"] = "full"

@@ -3,7 +3,7 @@
 Measured, the likelihoods of the literal recipe (one mixture in each adapter's own space) are not on one scale and pick
 the wrong task twice in three. Here every task's components live in one space, where within-class scatter is the unit
 sphere, so their densities can be compared. Components are kept as (mean, count) in the raw space and whitened again
-whenever a task makes the pooled covariance better known; no image is kept.
+whenever a task makes the pooled covariance better known; no image is kept. A mean is stored in a byte a feature.
 
 How a task is clustered:
     dpgmm    a Dirichlet-process mixture seeded by class: each class is split as far as the process finds modes in it
@@ -24,6 +24,7 @@ from torch import Tensor
 from core.config import RunConfig
 from core.retrieval.bounds import GaussianMixture
 from core.retrieval.clustering import dirichlet_process_assignments, kmeans_assignments
+from core.retrieval.coding import CodedMeans
 from core.retrieval.whitening import PooledCovariance, Whitening
 
 Clustering = Literal["dpgmm", "kmeans", "means"]
@@ -35,14 +36,16 @@ class WhitenedRetriever:
     def __init__(self, clustering: Clustering, features: int, config: RunConfig, device: torch.device) -> None:
         self.clustering, self.settings, self.seed, self.device = clustering, config.retrieval, config.seed, device
         self.pooled = PooledCovariance(features, device)
+        self.coded: list[CodedMeans] = []
+        """Per task: component means, as they are stored."""
         self.means: list[Tensor] = []
-        """Per task: component means (components, features), raw."""
+        """Per task: component means (components, features), raw, read back from the code."""
         self.counts: list[Tensor] = []
         """Per task: images behind each component (components,)."""
         self.members: list[Tensor] = []
         """Per task: the class of each component (components,); −1 where clustering is blind to classes."""
         self.class_means: list[Tensor] = []
-        """Per task: (classes, features), raw."""
+        """Per task: (classes, features), raw: means of the components, so that they need not be stored."""
         self.whitening: Whitening
         """Of all classes seen so far."""
 
@@ -53,8 +56,8 @@ class WhitenedRetriever:
     def fit(self, task: int, frozen: Tensor, labels: Tensor) -> None:
         """Take in a task: its classes' means, its share of the covariance, its components."""
         seen = self.pooled.add(frozen, labels)
-        self.class_means.append(torch.stack([mean for mean, _ in seen.values()]))
-        self._refresh()
+        class_means = torch.stack([mean for mean, _ in seen.values()])
+        self._whiten([*self.class_means, class_means])
         groups = self._assignments(frozen, labels)
         means, counts, members = [], [], []
         for group in groups.unique().tolist():
@@ -62,9 +65,26 @@ class WhitenedRetriever:
             means.append(frozen[chosen].mean(0))
             counts.append(int(chosen.sum()))
             members.append(int(labels[chosen][0]) if self.clustering != "kmeans" else -1)
-        self.means.append(torch.stack(means))
-        self.counts.append(torch.tensor(counts, device=self.device))
-        self.members.append(torch.tensor(members, device=self.device))
+        device = self.device
+        self._keep(
+            CodedMeans.of(torch.stack(means)),
+            torch.tensor(counts, device=device),
+            torch.tensor(members, device=device),
+            class_means if self.clustering == "kmeans" else None,
+        )
+        self._whiten(self.class_means)
+
+    def _keep(self, coded: CodedMeans, counts: Tensor, members: Tensor, class_means: Tensor | None) -> None:
+        """Remember a task by what is stored of it: a resumed run then computes with the very same numbers."""
+        self.coded.append(coded)
+        means = coded.means()
+        self.means.append(means)
+        self.counts.append(counts)
+        self.members.append(members)
+        if class_means is None:
+            owners = [members == label for label in members.unique().tolist()]
+            class_means = torch.stack([_weighted(means[owned], counts[owned]) for owned in owners])
+        self.class_means.append(class_means)
 
     def _assignments(self, frozen: Tensor, labels: Tensor) -> Tensor:
         """(n,) component number of each training image."""
@@ -83,8 +103,8 @@ class WhitenedRetriever:
             )
         return torch.from_numpy(groups).to(self.device)
 
-    def _refresh(self) -> None:
-        self.whitening = self.pooled.whitening(torch.cat(self.class_means), self.settings.shrinkage)
+    def _whiten(self, class_means: list[Tensor]) -> None:
+        self.whitening = self.pooled.whitening(torch.cat(class_means), self.settings.shrinkage)
 
     def component_scores(self, frozen: Tensor, task: int) -> Tensor:
         """(n, components of task): log π_k − ½‖z − m_k‖², in nats."""
@@ -129,29 +149,27 @@ class WhitenedRetriever:
     def task_arrays(self, task: int) -> dict[str, np.ndarray]:
         """For mixture.npz: what a task leaves."""
         arrays = {
-            "means": self.means[task],
-            "counts": self.counts[task],
-            "classes": self.members[task],
-            "class_means": self.class_means[task],
+            **self.coded[task].arrays(),
+            "counts": self.counts[task].cpu().numpy(),
+            "classes": self.members[task].cpu().numpy(),
         }
-        return {name: value.cpu().numpy() for name, value in arrays.items()}
+        if self.clustering == "kmeans":  # components of many classes: the class means cannot be had from them
+            arrays["class_means"] = self.class_means[task].cpu().numpy()
+        return arrays
 
     def load_task(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Take back what `task_arrays` returned; `load_shared` must follow before anything is scored."""
-        for name, kept in (
-            ("means", self.means),
-            ("counts", self.counts),
-            ("classes", self.members),
-            ("class_means", self.class_means),
-        ):
-            kept.append(torch.from_numpy(arrays[name]).to(self.device))
+        coded = CodedMeans.from_arrays(arrays, self.device)
+        counts, members = (torch.from_numpy(arrays[name]).to(self.device) for name in ("counts", "classes"))
+        blind = torch.from_numpy(arrays["class_means"]).to(self.device) if "class_means" in arrays else None
+        self._keep(coded, counts, members, blind)
 
     def shared_state(self) -> dict[str, Tensor]:
         return self.pooled.state()
 
     def load_shared(self, state: Mapping[str, Tensor]) -> None:
         self.pooled.load(state)
-        self._refresh()
+        self._whiten(self.class_means)
 
     def answer_state(self) -> dict[str, Tensor]:
         return {
@@ -162,3 +180,8 @@ class WhitenedRetriever:
     def load_answer(self, state: Mapping[str, Tensor]) -> None:
         centre, projection = state["whitening.centre"], state["whitening.projection"]
         self.whitening = Whitening(centre.to(self.device), projection.to(self.device))
+
+
+def _weighted(means: Tensor, counts: Tensor) -> Tensor:
+    """(features,): the mean of all images behind some components."""
+    return (means * counts[:, None]).sum(0) / counts.sum()

@@ -36,6 +36,8 @@ class PooledCovariance:
         self.scatter = torch.zeros(features, features, device=device)
         self.images = 0
         self.fourth = 0.0
+        self._factor: tuple[tuple[int, float | None], Tensor] | None = None
+        """The last Cholesky factor, and what it is of: it takes seconds where features are many."""
 
     def add(self, x: Tensor, labels: Tensor) -> dict[int, tuple[Tensor, int]]:
         """Take in the classes of x (n, features); returns class → (mean, count). A class comes once, whole."""
@@ -72,13 +74,19 @@ class PooledCovariance:
 
     def whitening(self, means: Tensor, shrinkage: float | None = None) -> Whitening:
         """The whitening for class means (classes, features)."""
-        factor = torch.linalg.cholesky(self.covariance(shrinkage))
+        factor = self._cholesky(shrinkage)
         centre = means.mean(0)
         white_means = torch.linalg.solve_triangular(factor, (means - centre).T, upper=False)
         directions, size, _ = torch.linalg.svd(white_means, full_matrices=False)
         kept = directions[:, size > 1e-5 * size.max().clamp_min(1e-12)][:, : max(1, len(means) - 1)]
         projection = torch.linalg.solve_triangular(factor.T, kept, upper=True)
         return Whitening(centre, projection)
+
+    def _cholesky(self, shrinkage: float | None) -> Tensor:
+        of = (self.images, shrinkage)
+        if self._factor is None or self._factor[0] != of:
+            self._factor = (of, torch.linalg.cholesky(self.covariance(shrinkage)))
+        return self._factor[1]
 
     def state(self) -> dict[str, Tensor]:
         """For the shared file of the run folder."""
@@ -88,5 +96,6 @@ class PooledCovariance:
     def load(self, state: Mapping[str, Tensor]) -> None:
         """Take over what `state` returned."""
         self.scatter = state["covariance.scatter"].to(self.scatter.device, copy=True)
+        self._factor = None
         self.images = int(state["covariance.sums"][0])
         self.fourth = float(state["covariance.sums"][1])

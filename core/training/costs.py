@@ -29,6 +29,8 @@ def answer_costs(method: Method, encoder: Encoder, data: EncodedImages, precisio
             tokens = backbone.run(backbone.stem(batch), 0, method.first_block)
             if frozen:
                 backbone.run(tokens, method.first_block, backbone.depth)
+                for _ in range(1, encoder.views):
+                    backbone.run(backbone.stem(batch.flip(-1)), 0, backbone.depth)
             for turn in range(adapted):
                 method.embed(tokens, max(method.tasks - 1 - turn, 0))
 

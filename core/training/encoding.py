@@ -74,8 +74,13 @@ class Encoder:
         precision: Precision,
         cache: str,
         shared: Encodings | None = None,
+        views: int = 1,
     ) -> None:
-        """`shared` keeps every pass in memory and looks there first."""
+        """`shared` keeps every pass in memory and looks there first.
+
+        With two `views` the frozen features are the mean of the image's and its mirror image's; adapters see the image.
+        """
+        self.views = views
         self.shared = shared
         self.backbone, self.features, self.first_block = backbone, features, first_block
         self.precision: Precision = precision
@@ -87,7 +92,8 @@ class Encoder:
         """The frozen pass over `images`, in batches of ENCODE_BATCH."""
         if self.shared is None:
             return self._encode(images, advance)
-        deciding = (self.backbone.fingerprint(), images.fingerprint, repr(self.features.states), self.precision)
+        features = f"{self.features.states} of {self.views}"
+        deciding = (self.backbone.fingerprint(), images.fingerprint, features, self.precision)
         # A pass that kept tokens also serves a method that wants none.
         for block in {self.first_block, *range(self.backbone.depth)} if not self._keeps_tokens else {self.first_block}:
             if found := self.shared.get((*deciding, str(block))):
@@ -116,27 +122,36 @@ class Encoder:
     def _pass(self, images: ImageSet, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Tokens entering `first_block`, frozen features and final embedding of some images."""
         with autocast(self.device, self.precision):
-            entering = tokens = self._stem(images, rows)
-            states: dict[int, Tensor] = {}
-            for state, after in enumerate(self.backbone.steps(entering, 0, self.backbone.depth), start=1):
-                tokens = after
-                if state == self.first_block:
-                    entering = tokens
-                if state in self.features.states:
-                    states[state] = tokens
-            embedding = self.backbone.readout(tokens)
-            return entering, self.features(states, embedding).float(), embedding.float()
+            pixels = self._pixels(images, rows)
+            entering, features, embedding = self._view(pixels)
+            if self.views == 2:
+                _, mirrored, _ = self._view(pixels.flip(-1))
+                features = (features + mirrored) / 2
+            return entering, features, embedding
+
+    def _view(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        entering = tokens = self.backbone.stem(pixels)
+        states: dict[int, Tensor] = {}
+        for state, after in enumerate(self.backbone.steps(entering, 0, self.backbone.depth), start=1):
+            tokens = after
+            if state == self.first_block:
+                entering = tokens
+            if state in self.features.states:
+                states[state] = tokens
+        embedding = self.backbone.readout(tokens)
+        return entering, self.features(states, embedding).float(), embedding.float()
 
     @torch.no_grad()
     def prefix(self, images: ImageSet, rows: Tensor) -> Tensor:
         """Tokens entering `first_block`, computed afresh."""
         with autocast(self.device, self.precision):
-            return self.backbone.run(self._stem(images, rows), 0, self.first_block)
+            return self.backbone.run(self.backbone.stem(self._pixels(images, rows)), 0, self.first_block)
 
-    def _stem(self, images: ImageSet, rows: Tensor) -> Tensor:
+    def _pixels(self, images: ImageSet, rows: Tensor) -> Tensor:
+        """(len(rows), 3, height, width) as the backbone wants them, on the device."""
         preprocessing = self.backbone.preprocessing
         pixels = torch.from_numpy(images.pixels(preprocessing.pixels, rows.numpy())).to(self.device)
-        return self.backbone.stem(preprocessing.normalise(pixels))
+        return preprocessing.normalise(pixels)
 
     def _store(self, images: int) -> TokenStore | None:
         if not self._keeps_tokens:

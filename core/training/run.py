@@ -91,7 +91,13 @@ class _Session:
         features = FrozenFeatures(self.backbone, config.retrieval.features)
         self.method: Method = method_type(self.backbone, features.width, config, self.device)
         self.encoder = Encoder(
-            self.backbone, features, self.method.first_block, self.precision, config.training.cache, encodings
+            self.backbone,
+            features,
+            self.method.first_block,
+            self.precision,
+            config.training.cache,
+            encodings,
+            config.retrieval.views if self.method.passes()[0] else 1,
         )
         self.groups = self.method.curriculum(len(self.stream.tasks))
         self.kept = plan(self.stream, config.record.train_per_class)
@@ -303,7 +309,7 @@ class _Session:
 
     def _encode(self, images: ImageSet, task: int, message: str) -> EncodedImages:
         self.progress.begin("prepare", task, len(images), message)
-        return self.encoder.encode(images, lambda done: self.progress.advance(done * self.backbone.depth, done))
+        return self.encoder.encode(images, lambda done: self.progress.advance(done * self._frozen_work, done))
 
     def _watch(self, task: int, train: EncodedImages) -> None:
         kept = self.kept[task]
@@ -323,12 +329,17 @@ class _Session:
         work = self.config.training.batch_size * _TRAIN_PASSES * (self.backbone.depth - self.method.first_block)
         self.progress.advance(work, 1, message)
 
+    @property
+    def _frozen_work(self) -> int:
+        """Block passes that reading an image takes."""
+        return self.backbone.depth * self.encoder.views
+
     def _work(self) -> float:
         """Block passes that the whole run takes, about: for the estimate of time left."""
-        depth, suffix = self.backbone.depth, self.backbone.depth - self.method.first_block
+        suffix = self.backbone.depth - self.method.first_block
         epochs = self.config.training.epochs if suffix else 0
         trains, tests = (sum(len(getattr(t, part)) for t in self.stream.tasks) for part in ("train", "test"))
-        work = (trains + tests) * depth + trains * suffix * (epochs * _TRAIN_PASSES + 1)
+        work = (trains + tests) * self._frozen_work + trains * suffix * (epochs * _TRAIN_PASSES + 1)
         _, adapted = self.method.passes() if self.method.tasks else (True, 1)
         if PAST_IS_FROZEN in self.method.promises:
             work += 3 * tests * suffix * adapted

@@ -5,12 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sklearn.covariance import ledoit_wolf
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.mixture import BayesianGaussianMixture
 
 from core.config import RunConfig, validate
+from core.errors import UserError
 from core.retrieval.clustering import dirichlet_process_assignments, kmeans_assignments
+from core.retrieval.coding import CodedMeans
 from core.retrieval.mixture import Mixture, fit_mixture
 from core.retrieval.whitened import WhitenedRetriever
 from core.retrieval.whitening import PooledCovariance
@@ -149,6 +153,38 @@ def test_earlier_components_are_whitened_again():
     retriever.fit(1, x[labels >= 2], labels[labels >= 2])
     assert torch.equal(raw, retriever.means[0]), "what is kept is raw"
     assert not torch.allclose(before[:, 0], retriever.scores(x)[:, 0])
+
+
+@settings(deadline=None)
+@given(st.integers(0, 1000), st.integers(1, 6), st.sampled_from([1e-3, 1.0, 300.0]), st.sampled_from([0.0, 5.0, 1e3]))
+def test_coded_means_come_back_within_half_a_step(seed, components, scale, offset):
+    means = offset + scale * torch.randn(components, 5, generator=torch.Generator().manual_seed(seed))
+    coded = CodedMeans.of(means)
+    assert coded.codes.dtype == torch.int8
+    error = (coded.means() - means).abs()
+    # Half a step, plus what float16 cannot tell apart when all means of a feature are nearly one.
+    assert (error <= 0.51 * coded.scale.float() + 6e-4 * means.abs() / 127 + 1e-6).all()
+    again = CodedMeans.from_arrays(coded.arrays(), CPU)
+    assert torch.equal(again.means(), coded.means())
+
+
+def test_a_retriever_scores_the_same_after_it_was_stored():
+    x, labels = blobs(classes=4)
+    for clustering in ("dpgmm", "means", "kmeans"):
+        first, second = built(clustering), built(clustering)
+        for task in range(2):
+            chosen = labels // 2 == task
+            first.fit(task, x[chosen], labels[chosen])
+        for task in range(2):
+            second.load_task(first.task_arrays(task))
+        second.load_shared(first.shared_state())
+        assert torch.equal(first.scores(x), second.scores(x))
+        assert torch.equal(first.class_scores(x), second.class_scores(x))
+
+
+def test_a_mixture_of_an_earlier_version_says_what_to_do():
+    with pytest.raises(UserError, match="train it again"):
+        built("dpgmm").load_task({"means": np.zeros((1, 6)), "counts": np.ones(1), "classes": np.zeros(1)})
 
 
 def test_the_process_decides_how_many_components_a_class_has():

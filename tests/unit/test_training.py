@@ -125,6 +125,20 @@ def test_the_same_seed_gives_the_same_run_and_another_seed_another(folder, tmp_p
     assert outcome(other)[1] != outcome(one)[1] and other.manifest.class_names != one.manifest.class_names
 
 
+def test_with_two_views_an_image_and_its_mirror_image_are_answered_alike(folder, tmp_path):
+    original = folder / "test/class-0/0.png"
+    with Image.open(original) as picture:
+        picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(tmp_path / "mirrored.png")
+    costs = {}
+    for views in (1, 2):
+        run = train(folder, tmp_path / str(views), "lda", retrieval={"views": views})
+        one, other = predict_images(run.folder, [original, tmp_path / "mirrored.png"])
+        scores = [[task["score"] for task in answer["scores"]] for answer in (one, other)]
+        assert (scores[0] == pytest.approx(scores[1], rel=1e-4, abs=1e-3)) == (views == 2)
+        costs[views] = run.metrics["flops_per_image"]
+    assert costs[2] == pytest.approx(2 * costs[1], rel=1e-6), "the second view is counted"
+
+
 @pytest.mark.parametrize("cache", ["memory", "disk", "off"])
 def test_where_tokens_are_kept_changes_nothing(folder, tmp_path, cache):
     assert (
