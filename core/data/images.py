@@ -167,6 +167,7 @@ class ImageSet:
     """An immutable list of labelled pictures, decoded only when asked for.
 
     labels: int64, (n,), global class ids. names: one a picture, such as 'train/apple/001.png'.
+    identities: one a picture, equal where the contents are.
     """
 
     def __init__(self, items: Sequence[Item], labels: Sequence[int] | np.ndarray) -> None:
@@ -176,6 +177,7 @@ class ImageSet:
         if self.labels.shape != (len(self._items),):
             raise ValueError(f"{len(self._items)} pictures but labels of shape {self.labels.shape}")
         self.names = tuple(item.name for item in self._items)
+        self.identities = tuple(item.identity for item in self._items)
 
     @classmethod
     def joined(cls, sets: Sequence[ImageSet]) -> ImageSet:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -33,7 +34,7 @@ class EncodedImages:
     ) -> None:
         self.images, self.frozen, self.embedding = images, frozen, embedding
         self.labels = torch.tensor(images.labels).to(frozen.device)
-        self._encoder, self._store = encoder, store
+        self._encoder, self.store = encoder, store
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -43,24 +44,43 @@ class EncodedImages:
 
         From the cache where there is one.
         """
-        if self._store is None:
+        if self.store is None:
             return self._encoder.prefix(self.images, rows)
-        return self._store.read(rows).to(self.frozen.device)
+        return self.store.read(rows).to(self.frozen.device)
 
     def subset(self, rows: Tensor) -> EncodedImages:
         """Those images alone, their tokens copied, so that the rest can be let go. `rows` is on the CPU."""
         store = None
-        if self._store is not None:
-            values = self._store.read(rows)
-            store = TokenStore("memory", tuple(values.shape), values.dtype)  # type: ignore[arg-type]
-            store.write(0, values)
+        if self.store is not None:
+            store = TokenStore.of(self.store.read(rows))
         here = rows.to(self.frozen.device)
         images = self.images.subset(rows.numpy())
         return EncodedImages(self._encoder, images, self.frozen[here], self.embedding[here], store)
 
 
-Encodings = dict[tuple[str, ...], EncodedImages]
-"""Frozen passes that several runs of one process share, by what decides them."""
+@dataclass
+class KnownImages:
+    """What has been encoded already, image by image."""
+
+    rows: dict[str, int] = field(default_factory=dict)
+    """Where an image is in the lists, by its identity."""
+    frozen: list[Tensor] = field(default_factory=list)
+    embedding: list[Tensor] = field(default_factory=list)
+    tokens: list[Tensor] = field(default_factory=list)
+    """Empty where no method asked for tokens."""
+
+    def add(self, identities: Sequence[str], data: EncodedImages) -> None:
+        """Remember freshly encoded images."""
+        for identity in identities:
+            self.rows[identity] = len(self.rows)
+        self.frozen += data.frozen
+        self.embedding += data.embedding
+        if data.store is not None:
+            self.tokens += data.store.read(torch.arange(len(data)))
+
+
+Encodings = dict[tuple[str, ...], KnownImages]
+"""Frozen passes that several runs of one process share, by what decides them. All in memory."""
 
 
 class Encoder:
@@ -84,7 +104,7 @@ class Encoder:
         self.shared = shared
         self.backbone, self.features, self.first_block = backbone, features, first_block
         self.precision: Precision = precision
-        self.cache = cache
+        self.cache = cache if shared is None else "memory"
         self.device = next(backbone.parameters()).device
         self.tokens_per_image = backbone.tokens()
 
@@ -92,14 +112,27 @@ class Encoder:
         """The frozen pass over `images`, in batches of ENCODE_BATCH."""
         if self.shared is None:
             return self._encode(images, advance)
+        known = self._known(self.shared)
+        identities = images.identities
+        new = {identity: row for row, identity in enumerate(identities) if identity not in known.rows}
+        if new:
+            known.add(list(new), self._encode(images.subset(list(new.values())), advance))
+        advance(len(images) - len(new))
+        rows = [known.rows[identity] for identity in identities]
+        frozen, embedding = (torch.stack([part[row] for row in rows]) for part in (known.frozen, known.embedding))
+        store = None
+        if self._keeps_tokens:
+            store = TokenStore.of(torch.stack([known.tokens[row] for row in rows]))
+        return EncodedImages(self, images, frozen, embedding, store)
+
+    def _known(self, shared: Encodings) -> KnownImages:
         features = f"{self.features.states} of {self.views}"
-        deciding = (self.backbone.fingerprint(), images.fingerprint, features, self.precision)
-        # A pass that kept tokens also serves a method that wants none.
-        for block in {self.first_block, *range(self.backbone.depth)} if not self._keeps_tokens else {self.first_block}:
-            if found := self.shared.get((*deciding, str(block))):
-                advance(len(images))
-                return found
-        return self.shared.setdefault((*deciding, str(self.first_block)), self._encode(images, advance))
+        deciding = (self.backbone.fingerprint(), str(self.backbone.image_size), features, self.precision)
+        # Passes that kept tokens also serve a method that wants none.
+        for block in () if self._keeps_tokens else range(self.backbone.depth):
+            if (*deciding, str(block)) in shared:
+                return shared[*deciding, str(block)]
+        return shared.setdefault((*deciding, str(self.first_block)), KnownImages())
 
     @property
     def _keeps_tokens(self) -> bool:

@@ -46,6 +46,14 @@ class TokenStore:
         mapped = np.memmap(Path(folder) / "tokens", dtype=carrier, mode="w+", shape=shape)
         self.values = torch.from_numpy(mapped).view(view)
 
+    @classmethod
+    def of(cls, values: Tensor) -> TokenStore:
+        """A store in memory that holds `values`, (n, tokens, width)."""
+        images, tokens, width = values.shape
+        store = cls("memory", (images, tokens, width), values.dtype)
+        store.write(0, values)
+        return store
+
     def write(self, start: int, tokens: Tensor) -> None:
         """Keep a batch of images' tokens, from row `start` on."""
         self.values[start : start + len(tokens)] = tokens.to(self.values.dtype).cpu()

@@ -23,6 +23,7 @@ from core.methods import method_names
 from core.runs.schema import PREDICTION_COLUMNS
 from core.runs.store import Run
 from core.training.device import autocast, pick_device, pick_precision
+from core.training.encoding import Encodings
 from core.training.inference import predict_images
 from core.training.run import resume_run, start_run
 from core.training.token_store import TokenStore, place_for
@@ -137,6 +138,18 @@ def test_with_two_views_an_image_and_its_mirror_image_are_answered_alike(folder,
         assert (scores[0] == pytest.approx(scores[1], rel=1e-4, abs=1e-3)) == (views == 2)
         costs[views] = run.metrics["flops_per_image"]
     assert costs[2] == pytest.approx(2 * costs[1], rel=1e-6), "the second view is counted"
+
+
+def test_runs_that_share_their_frozen_passes_answer_as_they_do_alone(folder, tmp_path):
+    shared: Encodings = {}
+    passes = []
+    for index, (name, seed) in enumerate([("proteus", 0), ("proteus", 1), ("joint", 0), ("lda", 0)]):
+        settings = config(folder, name).model_copy(update={"seed": seed})
+        together = Run(start_run(settings, tmp_path / f"{index}", lambda status: None, encodings=shared))
+        alone = Run(start_run(settings, tmp_path / f"{index}-alone", lambda status: None))
+        assert together.metrics["matrices"] == alone.metrics["matrices"]
+        passes.append({key: len(known.rows) for key, known in shared.items()})
+    assert passes[0] == passes[-1] and len(shared) == 1 and set(passes[0].values()) == {6 * 14}, "each image once"
 
 
 @pytest.mark.parametrize("cache", ["memory", "disk", "off"])
