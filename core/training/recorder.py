@@ -6,7 +6,7 @@ test images before its training images, so that what has been seen after task t 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ import torch
 from core.data.streams import Stream, Task
 from core.evaluation.evaluator import Evaluator
 from core.methods.base import PAST_IS_FROZEN, Method
+from core.methods.inputs import Inputs, Memo
 from core.projection import projection_table
 from core.runs.schema import IMAGE_COLUMNS
 from core.runs.sprites import write_sprites
@@ -56,6 +57,8 @@ class Watch:
     kept: Kept
     test: EncodedImages
     train: EncodedImages
+    memo: Memo = field(default_factory=dict)
+    """Embeddings of the training images that still hold."""
 
 
 class Recorder:
@@ -77,8 +80,7 @@ class Recorder:
 
     def _own(self, watch: Watch) -> np.ndarray:
         parts = []
-        for data, memo in ((watch.test, self.evaluator.tests[watch.kept.task].memo), (watch.train, None)):
-            inputs = self.evaluator.inputs(data, watch.kept.task, memo)
+        for data, inputs in self._seen(watch):
             adapted = self.method.first_block < self.method.backbone.depth
             moving = PAST_IS_FROZEN not in self.method.promises
             task = 0 if moving else watch.kept.task  # one model has one embedding, whatever the task
@@ -86,11 +88,19 @@ class Recorder:
             parts.append(values.cpu().numpy().astype(np.float16))
         return np.concatenate(parts)
 
+    def _seen(self, watch: Watch) -> list[tuple[EncodedImages, Inputs]]:
+        """A task's kept images, test before training, as the method sees them; no embedding is computed twice."""
+        if PAST_IS_FROZEN not in self.method.promises:
+            watch.memo.clear()
+        task = watch.kept.task
+        memos = ((watch.test, self.evaluator.tests[task].memo), (watch.train, watch.memo))
+        return [(data, self.evaluator.inputs(data, task, memo)) for data, memo in memos]
+
     def images(self, stream: Stream, sprites: Path, size: int) -> pa.Table:
         """IMAGE_COLUMNS of every kept image; writes the thumbnails."""
         columns: dict[str, list] = {name: [] for name in ("image", "split", "task", "label", "name", "component")}
         for watch, task in zip(self.watches, stream.tasks, strict=True):
-            for split, data in (("test", watch.test), ("train", watch.train)):
+            for split, (data, inputs) in zip(("test", "train"), self._seen(watch), strict=True):
                 count = len(data)
                 first = len(columns["image"])
                 columns["image"] += range(first, first + count)
@@ -98,17 +108,16 @@ class Recorder:
                 columns["task"] += [task.index] * count
                 columns["label"] += data.labels.tolist()
                 columns["name"] += data.images.names
-                columns["component"] += self._components(data, task)
+                columns["component"] += self._components(inputs, task)
         cells = write_sprites(sprites, self._pictures(), size)
         columns["sheet"] = [sheet for sheet, _ in cells]
         columns["cell"] = [cell for _, cell in cells]
         return pa.table({name: _column(name, values) for name, values in columns.items()}, schema=IMAGE_COLUMNS)
 
-    def _components(self, data: EncodedImages, task: Task) -> list[int]:
-        if not len(data):
+    def _components(self, inputs: Inputs, task: Task) -> list[int]:
+        if not len(inputs):
             return []
-        inputs = self.evaluator.inputs(data, task.index)
-        return [int(c) for c in self.method.nearest_component(inputs, torch.full((len(data),), task.index)).tolist()]
+        return [int(c) for c in self.method.nearest_component(inputs, torch.full((len(inputs),), task.index)).tolist()]
 
     def _pictures(self):  # type: ignore[no-untyped-def]
         for watch in self.watches:
@@ -130,9 +139,9 @@ class Recorder:
             tests = retrieved[at : at + len(watch.test)]
             at += len(watch.test)
             spaces["retrieved"].append(self._retrieved(watch, own, tests))
-            for data in (watch.test, watch.train):
+            for data, inputs in self._seen(watch):
                 spaces["frozen"].append(data.embedding.cpu().numpy())
-                white = self.method.whitened(self.evaluator.inputs(data, watch.kept.task))
+                white = self.method.whitened(inputs)
                 if white is not None:
                     spaces["whitened"].append(white.cpu().numpy())
         joined = {name: np.concatenate(parts) for name, parts in spaces.items() if parts}

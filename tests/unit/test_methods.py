@@ -296,7 +296,7 @@ def test_both_heads_of_proteus_classify(head):
 @pytest.mark.parametrize("shortlist", [1, 2, 3])
 def test_a_shortlist_of_any_length_answers(shortlist):
     method = learned("proteus", 3, retrieval={"shortlist": shortlist})
-    assert method.passes() == (True, shortlist)
+    assert method.passes() == (True, min(shortlist + 1, 3)), "the first task's adapter is one more pass"
     scores, free, _ = answers(method, 1)
     assert torch.isfinite(scores).all() and free.shape == (16,)
 
