@@ -79,6 +79,20 @@ def task_ranks(scores: np.ndarray, tasks: np.ndarray) -> np.ndarray:
     return np.where(considered, ranks, scores.shape[1])
 
 
+def batch_retrieval(scores: np.ndarray, tasks: np.ndarray, size: int) -> float:
+    """Share of images sent to the right task when `size` images known to be of one task are judged together.
+
+    scores: (n, T), log-likelihoods. tasks: (n,) true tasks. A batch is made of consecutive images of one task, and the
+    sum of their scores picks the task for all of them: transductive, and not comparable with one image at a time.
+    """
+    found = 0
+    for task in np.unique(tasks):
+        rows = np.flatnonzero(tasks == task)
+        for batch in np.split(rows, range(size, len(rows), size)):
+            found += len(batch) * int(scores[batch].sum(axis=0).argmax() == task)
+    return found / len(tasks) if len(tasks) else float("nan")
+
+
 def recall_at_k(scores: np.ndarray, tasks: np.ndarray, k: int) -> float:
     """Share of images whose true task is among the k best scores; see `task_ranks`. NaN without images."""
     return _strict_mean(task_ranks(scores, tasks) < min(k, scores.shape[1]))

@@ -27,7 +27,7 @@ from core.runs.store import Run
 
 SPHERES = ("class-seeded", "means", "kmeans")
 """Mixtures whose components are spheres of one size: the within-class scatter of the space, which is its unit."""
-_COMPONENTS = {"class-seeded": 3, "dp-gmm": 20, "kmeans": 20}
+_COMPONENTS = {"class-seeded": 2, "dp-gmm": 20, "kmeans": 20}
 
 
 class Settings(Section):
@@ -38,7 +38,7 @@ class Settings(Section):
     """The run's whitened space as stored; final CLS; or that, whitened from the kept training images."""
     mixture: Literal["class-seeded", "dp-gmm", "gaussian", "means", "kmeans"] = "class-seeded"
     components: int | None = Field(None, ge=1, le=100)
-    """Truncation a class (class-seeded: 3 by default) or a task (dp-gmm: 20), or clusters a task (kmeans: 20)."""
+    """Truncation a class (class-seeded: 2 by default) or a task (dp-gmm: 20), or clusters a task (kmeans: 20)."""
     concentration: float = Field(0.1, gt=0)
     covariance: Literal["full", "diagonal", "tied"] = "full"
     """'tied' is shared by the components of a task."""

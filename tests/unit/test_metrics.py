@@ -285,3 +285,12 @@ def test_the_summary_agrees_with_itself(run, random):
     shuffled = list(rows)
     random.shuffle(shuffled)
     assert metrics.summary(table(shuffled), tasks) == found
+
+
+def test_images_judged_together_outvote_a_bad_one():
+    scores = np.array([[0.0, -1.0], [-3.0, 0.0], [0.0, -3.0], [-9.0, 0.0]])
+    tasks = np.array([0, 0, 0, 1])
+    assert metrics.batch_retrieval(scores, tasks, 1) == 0.75, "one image at a time is plain retrieval"
+    assert metrics.batch_retrieval(scores, tasks, 3) == 1.0
+    assert metrics.batch_retrieval(scores, tasks, 2) == 0.5, "the first two outvote each other the wrong way"
+    assert np.isnan(metrics.batch_retrieval(scores[:0], tasks[:0], 2))
