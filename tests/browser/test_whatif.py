@@ -34,10 +34,10 @@ def answered(page, value: str) -> None:
 
 
 def test_another_mixture_changes_the_numbers_and_an_image_that_changed_its_mind_opens(page, server):
-    found = ask(Run(RECORDED_RUNS / DEMO), Settings(space="frozen", mixture="dp-gmm"))
+    run = Run(RECORDED_RUNS / DEMO)
+    found = ask(run, Settings(space="frozen", mixture="dp-gmm"))
     page.goto(f"{server}/whatif?run={DEMO}")
-    answered(page, "99.4%")
-    assert page.get_by_text("None: all 359 test images").count() == 1
+    answered(page, f"{ask(run, Settings()).after.retrieval:.1%}")
 
     page.get_by_role("radio", name="Literal").click()
     answered(page, f"{found.after.retrieval:.1%}")
@@ -58,19 +58,3 @@ def test_another_mixture_changes_the_numbers_and_an_image_that_changed_its_mind_
     page.keyboard.press("Enter")
     page.wait_for_url(re.compile(rf"/errors\?.*image={image}(&|$)"), timeout=15_000)
     page.locator(".why").first.wait_for(timeout=30_000)
-
-
-def test_a_later_answer_waits_for_no_start_of_a_process(page, server):
-    """From the click to the new numbers on the page."""
-    page.goto(f"{server}/whatif?run={DEMO}")
-    answered(page, "99.4%")
-    seconds = page.evaluate(
-        """async () => {
-            const value = () => document.querySelector('[data-testid=stMetricValue]').innerText;
-            const before = value(), began = performance.now();
-            [...document.querySelectorAll('button')].find((b) => b.innerText === 'Literal (DP-GMM a task)').click();
-            while (value() === before && performance.now() - began < 20000) await new Promise((r) => setTimeout(r, 20));
-            return (performance.now() - began) / 1000;
-        }"""
-    )
-    assert seconds < 5, seconds  # measured below 1 s; starting the process takes longer than this
