@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from app import datasets, sources
 from app.presets import configuration
@@ -136,29 +137,9 @@ def _division(found: Mapping[str, Any] | None) -> None:
         format_func={"classes": "classes, divided evenly", "prefix": f"prefixes (Task{SEPARATOR}class)"}.__getitem__,
         on_change=lambda: set_parameters(by=st.session_state["data-by"]),
     )
-    st.session_state["data-tasks"] = cut["tasks"]
-    tasks.number_input(
-        "Tasks",
-        1,
-        1000,
-        None,
-        1,
-        key="data-tasks",
-        placeholder=str(len(found["tasks"])) if found else "as many as fit",
-        disabled=cut["by"] == "prefix",
-        on_change=lambda: set_parameters(tasks=st.session_state["data-tasks"]),
-    )
-    st.session_state["data-limit"] = cut["limit"]
-    limit.number_input(
-        "Training images a class",
-        1,
-        1_000_000,
-        None,
-        1,
-        key="data-limit",
-        placeholder="all",
-        on_change=lambda: set_parameters(limit=st.session_state["data-limit"]),
-    )
+    many = str(len(found["tasks"])) if found else "as many as fit"
+    _number(tasks, "Tasks", "tasks", cut["tasks"], 1000, many, disabled=cut["by"] == "prefix")
+    _number(limit, "Training images a class", "limit", cut["limit"], 1_000_000, "all")
     if found is not None and cut["by"] is None and _prefixed(found):
         st.button(
             f"The classes are named Task{SEPARATOR}class: make a task of each prefix",
@@ -166,6 +147,25 @@ def _division(found: Mapping[str, Any] | None) -> None:
             on_click=set_parameters,
             kwargs={"by": "prefix", "tasks": None},
         )
+
+
+def _number(
+    place: DeltaGenerator, label: str, name: str, value: int | None, most: int, unset: str, *, disabled: bool = False
+) -> None:
+    """A number that is a parameter of the address; empty means `unset`."""
+    key = f"data-{name}"
+    st.session_state[key] = value
+    place.number_input(
+        label,
+        1,
+        most,
+        None,
+        1,
+        key=key,
+        placeholder=unset,
+        disabled=disabled,
+        on_change=lambda: set_parameters(**{name: st.session_state[key]}),
+    )
 
 
 def _prefixed(found: Mapping[str, Any]) -> bool:

@@ -120,6 +120,15 @@ class Method(nn.Module, ABC):
         """Scalar loss of a batch, and its parts by name. `tokens` (n, tokens, width) enter `first_block`."""
         raise NotImplementedError(f"{type(self).__name__} has nothing to train")
 
+    def penalties(self, step: Step) -> dict[str, Tensor]:
+        """Scalar terms added to the cross-entropy, by name."""
+        return {}
+
+    def penalised(self, cross_entropy: Tensor, step: Step) -> tuple[Tensor, dict[str, Tensor]]:
+        """What `loss` returns: the cross-entropy and this method's penalties, summed, and each by name."""
+        parts = {"cross_entropy": cross_entropy, **self.penalties(step)}
+        return torch.stack(list(parts.values())).sum(), parts
+
     @abstractmethod
     def end_task(self, task: int, inputs: Inputs) -> None:
         """Fit whatever needs all training images of the task at once."""

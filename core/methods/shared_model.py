@@ -49,16 +49,9 @@ class SharedModel(Method):
     def loss(self, tokens: Tensor, labels: Tensor, step: Step) -> tuple[Tensor, dict[str, Tensor]]:
         embedding = self.embed(tokens, step.task)
         if self.scores_all_seen:
-            parts = {"cross_entropy": F.cross_entropy(self.heads.joined(embedding).float(), labels)}
-        else:
-            logits = self.heads(embedding, step.task).float()
-            parts = {"cross_entropy": F.cross_entropy(logits, labels - self.classes[step.task][0])}
-        parts |= self.penalties(step)
-        return torch.stack(list(parts.values())).sum(), parts
-
-    def penalties(self, step: Step) -> dict[str, Tensor]:
-        """Scalar terms added to the cross-entropy, by name."""
-        return {}
+            return self.penalised(F.cross_entropy(self.heads.joined(embedding).float(), labels), step)
+        logits = self.heads(embedding, step.task).float()
+        return self.penalised(F.cross_entropy(logits, labels - self.classes[step.task][0]), step)
 
     def end_task(self, task: int, inputs: Inputs) -> None:
         """Nothing is fitted after training."""

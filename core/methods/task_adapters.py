@@ -70,13 +70,7 @@ class TaskAdapters(Method):
 
     def loss(self, tokens: Tensor, labels: Tensor, step: Step) -> tuple[Tensor, dict[str, Tensor]]:
         logits = self.heads(self.embed(tokens, step.task), step.task).float()
-        parts = {"cross_entropy": F.cross_entropy(logits, labels - self.classes[step.task][0])}
-        parts |= self.penalties(step)
-        return torch.stack(list(parts.values())).sum(), parts
-
-    def penalties(self, step: Step) -> dict[str, Tensor]:
-        """Scalar terms added to the cross-entropy, by name."""
-        return {}
+        return self.penalised(F.cross_entropy(logits, labels - self.classes[step.task][0]), step)
 
     def end_task(self, task: int, inputs: Inputs) -> None:
         if self.shared_space:
