@@ -105,7 +105,7 @@ class RetrievalConfig(Section):
     """Principal components kept before a likelihood mixture is fitted."""
     shortlist: int = Field(1, ge=1)
     """How many tasks, picked in the frozen space, have their adapters run for an image."""
-    head_weight: float = Field(8.0, ge=0)
+    head_weight: float = Field(4.0, ge=0)
     """Weight of the task head's log-softmax beside the whitened class score inside a task."""
 
 
