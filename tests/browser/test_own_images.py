@@ -124,6 +124,8 @@ def test_a_picture_is_answered_and_explained(page, server, tmp_path):
 def test_a_picture_from_the_camera_is_answered(open_page, server):
     page = open_page(permissions=["camera"])
     page.goto(f"{server}/try?run=lda-split-digits&from=camera")
+    filming = "() => document.querySelector('video')?.videoWidth > 0 && document.querySelector('video').readyState >= 2"
+    page.wait_for_function(filming, timeout=WAIT_MS)
     page.get_by_role("button", name="Take Photo").click(timeout=WAIT_MS)
     page.locator(".why").wait_for(timeout=WAIT_MS)
     expect(page.locator(".gaps .value").first).to_have_text("best")
