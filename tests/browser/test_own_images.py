@@ -127,6 +127,7 @@ def test_a_picture_from_the_camera_is_answered(open_page, server):
     filming = "() => document.querySelector('video')?.videoWidth > 0 && document.querySelector('video').readyState >= 2"
     page.wait_for_function(filming, timeout=WAIT_MS)
     page.get_by_role("button", name="Take Photo").click(timeout=WAIT_MS)
+    page.get_by_role("button", name="Clear photo").wait_for(timeout=WAIT_MS)
     page.locator(".why").wait_for(timeout=WAIT_MS)
     expect(page.locator(".gaps .value").first).to_have_text("best")
 
