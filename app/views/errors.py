@@ -14,11 +14,10 @@ from app.state import RunCard, current_task, parameter, set_parameters
 from app.widgets import explanation, layout, thumbnails
 from app.widgets.answer_table import ROWS, answer_table
 from app.widgets.captions import caption
-from app.widgets.confusion import confusion, counts
+from app.widgets.confusion import Cell, address, chosen_cell, confusion, counts
 
 SHOW = {"mistakes": "All mistakes", "task": "Wrong task", "class": "Right task, wrong class", "all": "All images"}
 ORDER = {"sure": "Surest first", "close": "Closest calls first", "stream": "In order of the stream"}
-Cell = tuple[int, int]
 
 
 def render() -> None:
@@ -55,7 +54,7 @@ def _summary(answers: Predictions) -> None:
 def _browse(card: RunCard, answers: Predictions) -> Predictions:
     """The matrix and the table; gives what the table lists, in its order."""
     tasks = int(answers.task.max()) + 1
-    cell = _cell(tasks)
+    cell = chosen_cell(tasks)
     listed = _ordered(answers.where(_inside(answers, cell) & _shown(answers, _show())))
     left, right = st.columns([9, 11], gap="medium")
     with left:
@@ -75,13 +74,6 @@ def _browse(card: RunCard, answers: Predictions) -> Predictions:
         "an image in the wrong task meets the wrong adapter and head, and no class there can be right.",
     )
     return listed
-
-
-def _cell(tasks: int) -> Cell | None:
-    true, _, sent = parameter("cell", "").partition("-")
-    if not (true.isdecimal() and sent.isdecimal()):
-        return None
-    return (int(true), int(sent)) if max(int(true), int(sent)) < tasks else None
 
 
 def _show() -> str:
@@ -114,7 +106,7 @@ def _pick_cell(answers: Predictions, cell: Cell | None) -> None:
     if cell is not None and not (_inside(answers, cell) & _shown(answers, show)).any():
         mistakes = (_inside(answers, cell) & _shown(answers, "mistakes")).any()
         show = "mistakes" if mistakes else "all"
-    set_parameters(cell=f"{cell[0]}-{cell[1]}" if cell else None, show=show, image=None)
+    set_parameters(cell=address(cell), show=show, image=None)
 
 
 def _pick_image(image: int) -> None:

@@ -12,11 +12,11 @@ import streamlit as st
 
 from app import whatif
 from app.loading import task_names
-from app.state import TASK, RunCard, current_task, link, parameter, set_parameters
+from app.state import TASK, RunCard, current_task, link, set_parameters
 from app.widgets import layout, thumbnails
 from app.widgets.captions import caption
 from app.widgets.choice import choice
-from app.widgets.confusion import confusion
+from app.widgets.confusion import Cell, address, chosen_cell, confusion
 from app.widgets.figures import percent
 from core.errors import UserError
 from core.retrieval.questions import SPHERES, Answer, Settings
@@ -24,7 +24,6 @@ from core.retrieval.questions import SPHERES, Answer, Settings
 SHOWN = 48
 """Thumbnails of one kind."""
 _SLOW_S = 2.0
-Cell = tuple[int, int]
 
 
 def render() -> None:
@@ -48,7 +47,7 @@ def render() -> None:
         if found is None:
             return
         _tiles(found, settings)
-        cell = _cell(len(found.components))
+        cell = chosen_cell(len(found.components))
         names = task_names(card)[: task + 1]
         confusion(found.confusion, names, cell, _pick_cell, key=f"whatif-confusion-{card.name}")
     _about(found)
@@ -266,15 +265,8 @@ def _above(found: Answer) -> str:
     )
 
 
-def _cell(tasks: int) -> Cell | None:
-    true, _, sent = parameter("cell", "").partition("-")
-    if not (true.isdecimal() and sent.isdecimal()):
-        return None
-    return (int(true), int(sent)) if max(int(true), int(sent)) < tasks else None
-
-
 def _pick_cell(cell: Cell | None) -> None:
-    set_parameters(cell=f"{cell[0]}-{cell[1]}" if cell else None)
+    set_parameters(cell=address(cell))
 
 
 def _inside(card: RunCard, found: Answer, cell: Cell, names: list[str]) -> None:

@@ -147,6 +147,11 @@ class Method(nn.Module, ABC):
         """What answering for one image takes: a frozen pass or not, and how many passes through adapted blocks."""
         return False, 1
 
+    @property
+    def views(self) -> int:
+        """Views of an image over which its frozen features are averaged; 1 for methods that do not read them."""
+        return self.config.retrieval.views if self.passes()[0] else 1
+
     @abstractmethod
     def task_scores(self, inputs: Inputs) -> Tensor:
         """(n, tasks): the higher, the likelier that an image belongs to a task; comparable across tasks."""

@@ -105,8 +105,7 @@ def load_model(folder: Path, device: str = "auto") -> TrainedModel:
         method.load_task(task, tuple(info.classes), state)
     method.load_answer(run.answer)
     precision: Precision = "bfloat16" if manifest.hardware.get("precision") == "bfloat16" else "float32"
-    views = config.retrieval.views if method.passes()[0] else 1
-    encoder = Encoder(backbone, features, method.first_block, precision, "memory", views=views)
+    encoder = Encoder(backbone, features, method.first_block, precision, "memory", views=method.views)
     return TrainedModel(run, manifest, method.eval(), encoder, precision)
 
 

@@ -97,7 +97,7 @@ class _Session:
             self.precision,
             config.training.cache,
             encodings,
-            config.retrieval.views if self.method.passes()[0] else 1,
+            self.method.views,
         )
         self.groups = self.method.curriculum(len(self.stream.tasks))
         self.kept = plan(self.stream, config.record.train_per_class)

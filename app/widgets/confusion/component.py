@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import streamlit as st
 
+from app.state import parameter
+
 _FOLDER = Path(__file__).parent
 _component = st.components.v2.component(
     "proteus_confusion",
@@ -24,6 +26,19 @@ def counts(true: np.ndarray, retrieved: np.ndarray, tasks: int) -> np.ndarray:
     inside = (true >= 0) & (true < tasks) & (retrieved >= 0) & (retrieved < tasks)
     cells = true[inside].astype(np.int64) * tasks + retrieved[inside]
     return np.bincount(cells, minlength=tasks * tasks).reshape(tasks, tasks)
+
+
+def chosen_cell(tasks: int) -> Cell | None:
+    """The cell that `?cell=true-retrieved` names, both counted from 0; None where there is no such cell."""
+    true, _, sent = parameter("cell", "").partition("-")
+    if not (true.isdecimal() and sent.isdecimal()):
+        return None
+    return (int(true), int(sent)) if max(int(true), int(sent)) < tasks else None
+
+
+def address(cell: Cell | None) -> str | None:
+    """What `chosen_cell` reads."""
+    return f"{cell[0]}-{cell[1]}" if cell else None
 
 
 def confusion(
