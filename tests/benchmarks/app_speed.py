@@ -1,6 +1,7 @@
 """How quickly the app answers in headless Chromium, with the recorded demos: `python -m tests.benchmarks.app_speed`.
 
-First screen: from opening the address to the map's first picture, in a new browser profile (nothing cached) and again.
+First screen: from opening the address to the map's first picture, each time in a new browser profile (nothing cached),
+beside a bare Streamlit page that shows one line of a component: what is left of the difference is ours to lose.
 Pages: from the click in the sidebar to the page's title, and until nothing runs any more. Server: memory with five open
 sessions. Frame times of the map at 10k, 50k and 100k points: `python -m tests.benchmarks.map_frames`.
 """
@@ -19,12 +20,17 @@ from app.navigation import entries
 from tests.browser.serving import CHROMIUM, FLAGS, ROOT, served
 
 SESSIONS = 5
+_BARE = """import streamlit as st
+show = 'export default function({ parentElement }) { parentElement.querySelector("p").textContent = "1 on the map" }'
+st.components.v2.component("bare.line", html='<p class="caption"></p>', js=show)()
+"""
 _RESTING = '[data-testid="stApp"][data-test-script-state="notRunning"]'
 
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
+        bare_page(browser, Path(folder))
         with served(ROOT / "app/server.py", Path(folder) / "log.txt", {"PROTEUS_RUNS": folder}) as url:
             print(f"load of the machine while measuring: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
             for note in ("first visitor ever", "new browser", "new browser"):
@@ -34,6 +40,16 @@ def main() -> None:
             pages = [opened(browser, url) for _ in range(SESSIONS)]
             print(f"server memory with {len(pages)} sessions: {server_bytes() / 1e6:.0f} MB")
         browser.close()
+
+
+def bare_page(browser: Browser, folder: Path) -> None:
+    """The least that Streamlit takes on this machine at this moment."""
+    (folder / "bare.py").write_text(_BARE)
+    (folder / "server.py").write_text(f"import streamlit as st\n\napp = st.App({str(folder / 'bare.py')!r})\n")
+    with served(folder / "server.py", folder / "bare.txt") as url:
+        for _ in range(3):
+            seconds, sent = first_screen(browser, url)
+            print(f"a bare Streamlit page              {seconds:5.2f} s  {sent / 1e6:5.2f} MB sent")
 
 
 def first_screen(browser: Browser, url: str) -> tuple[float, int]:
