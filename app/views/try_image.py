@@ -141,6 +141,9 @@ def _answered(card: RunCard, picture: bytes) -> None:
         st.markdown("**Gap to the best task**")
         explanation.gaps(answer, names)
         st.caption(f"In {explanation.unit(answer)}; a shorter bar is a likelier task.")
+    if len(said["classes"]) > 1:
+        st.markdown("**Inside the task: which class, and what spoke for it**")
+        explanation.inside(said["classes"])
     st.markdown("**What it lies near**")
     explanation.component_images(card, near, names, answer, key=f"try-near-{card.name}")
     _truth(card)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from html import escape
+from typing import Any
 
 import streamlit as st
 
@@ -26,6 +28,8 @@ _STYLE = """<style>
 .gaps .track { height: 16px; border-left: 2px solid currentColor; }
 .gaps .bar { height: 100%; min-width: 3px; border-radius: 0 3px 3px 0; background: #8a8f98; }
 .gaps .bar.true { background: #d55e00; } .gaps .bar.retrieved { background: #0072b2; }
+.gaps .parts { display: flex; } .gaps .parts .bar { min-width: 0; border-radius: 0; }
+.gaps .bar.clusters { background: #0072b2; } .gaps .bar.adapter { background: #e69f00; }
 .gaps .value { text-align: right; font-variant-numeric: tabular-nums; }
 </style>"""
 
@@ -107,6 +111,37 @@ def _bar(bar: Bar, names: Names) -> str:
         f'<span class="name" title="{name}">{bar.task + 1} · {name}{marks}</span>'
         f'<span class="track"><div class="bar {" ".join(tags)}" style="width: {width:.1f}%"></div></span>'
         f'<span class="value">{value}</span>'
+    )
+
+
+_PARTS = {
+    "clusters": "where its clusters lie in the space that all tasks share",
+    "adapter": "what the task's own adapter and head say",
+}
+_CLASSES = 6
+
+
+def inside(classes: Sequence[Mapping[str, Any]]) -> None:
+    """How far each class of the task lies behind in each part of its score: stacked bars, the likeliest class first."""
+    shown = classes[:_CLASSES]
+    widest = max((-sum(row["parts"].values()) for row in shown), default=0.0) or 1.0
+    rows = "".join(_stack(row["class_name"], row["parts"], widest) for row in shown)
+    st.html(f'{_STYLE}<div class="gaps" role="group" aria-label="Gap to the best class">{rows}</div>')
+    said = "; ".join(f"{colour}: {_PARTS[name]}" for name, colour in (("clusters", "blue"), ("adapter", "orange")))
+    st.caption(f"Nats behind the class that each part favours, {said}.")
+
+
+def _stack(name: str, parts: Mapping[str, float], widest: float) -> str:
+    behind = {part: 0.0 - value for part, value in parts.items()}
+    pieces = "".join(
+        f'<div class="bar {part}" style="width: {100 * gap / widest:.1f}%" title="{part}: −{_short(gap)}"></div>'
+        for part, gap in behind.items()
+    )
+    total = sum(behind.values())
+    value = "best in all" if total == 0 else " − ".join(["", *map(_short, behind.values())]).strip()
+    return (
+        f'<span class="name" title="{escape(name)}">{escape(name)}</span>'
+        f'<span class="track parts">{pieces}</span><span class="value">{value}</span>'
     )
 
 

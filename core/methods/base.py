@@ -160,6 +160,10 @@ class Method(nn.Module, ABC):
     def classify(self, inputs: Inputs, tasks: Tensor) -> Tensor:
         """(n,) class numbers, each within the task `tasks` (n,) names for its image."""
 
+    def class_parts(self, inputs: Inputs, task: int, rows: Tensor) -> dict[str, Tensor]:
+        """What adds up to the scores of the task's classes, (rows, classes of task) each; empty for a single part."""
+        return {}
+
     def nearest_component(self, inputs: Inputs, tasks: Tensor) -> Tensor:
         """(n,) position in the mixture of the task named for each image; −1 for methods without mixtures."""
         return torch.full((len(inputs),), -1)

@@ -117,7 +117,7 @@ class TaskAdapters(Method):
         k = min(self.config.retrieval.shortlist, self.tasks)
         best, shortlist = scores.topk(k, dim=1)
         fused = torch.empty_like(best)
-        class_scores = self.shared_space.class_scores(self.shared_features(inputs))
+        class_scores = self._class_scores(inputs)
         for task in shortlist.unique().tolist():
             rows, place = torch.where(shortlist == task)
             evidence = self._inside(inputs, task, rows, class_scores)
@@ -127,15 +127,25 @@ class TaskAdapters(Method):
 
     def _inside(self, inputs: Inputs, task: int, rows: Tensor, class_scores: Tensor | None) -> Tensor:
         """(rows, classes of task): the head's log-softmax, plus the shared space's class scores where there are any."""
+        return torch.stack(list(self._parts(inputs, task, rows, class_scores).values())).sum(0)
+
+    def _parts(self, inputs: Inputs, task: int, rows: Tensor, class_scores: Tensor | None) -> dict[str, Tensor]:
         evidence = self.log_softmax(inputs, task, rows)
         if class_scores is None:
-            return evidence
+            return {"adapter": evidence}
         members = list(self.classes[task])
-        return class_scores[rows][:, members] + self.config.retrieval.head_weight * evidence
+        return {"clusters": class_scores[rows][:, members], "adapter": self.config.retrieval.head_weight * evidence}
+
+    def _class_scores(self, inputs: Inputs) -> Tensor | None:
+        """(n, classes seen): the shared space's, where there is one."""
+        return self.shared_space.class_scores(self.shared_features(inputs)) if self.shared_space else None
+
+    def class_parts(self, inputs: Inputs, task: int, rows: Tensor) -> dict[str, Tensor]:
+        return self._parts(inputs, task, rows.to(self.device), self._class_scores(inputs))
 
     def classify(self, inputs: Inputs, tasks: Tensor) -> Tensor:
         predicted = torch.empty(len(inputs), dtype=torch.long, device=self.device)
-        class_scores = self.shared_space.class_scores(self.shared_features(inputs)) if self.shared_space else None
+        class_scores = self._class_scores(inputs)
         tasks = tasks.to(self.device)
         for task in tasks.unique().tolist():
             rows = torch.where(tasks == task)[0]

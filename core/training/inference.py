@@ -19,6 +19,7 @@ from core.errors import UserError
 from core.evaluation.evaluator import Evaluator
 from core.methods import method_class
 from core.methods.base import Method, TaskState
+from core.methods.inputs import Inputs
 from core.runs.schema import Manifest
 from core.runs.store import Run
 from core.training.device import Precision, pick_device
@@ -50,7 +51,28 @@ class TrainedModel:
         components = self.method.nearest_component(inputs, tasks)
         return [
             self._described(path, scores[row], int(tasks[row]), int(classes[row]), int(components[row]))
+            | {"classes": self._classes(inputs, row, int(tasks[row]))}
             for row, path in enumerate(images)
+        ]
+
+    def _classes(self, inputs: Inputs, row: int, task: int) -> list[dict[str, Any]]:
+        """The classes of the retrieved task, likeliest first, with what spoke for each; empty where one score says all.
+
+        Each part is in nats below the class that it favours: only differences between a task's classes mean anything.
+        """
+        parts = self.method.class_parts(inputs, task, torch.tensor([row]))
+        if not parts:
+            return []
+        total = torch.stack(list(parts.values())).sum(0)[0]
+        below = {name: (values[0] - values[0].max()).tolist() for name, values in parts.items()}
+        labels, names = self.manifest.tasks[task].classes, self.manifest.class_names
+        return [
+            {
+                "class": labels[place],
+                "class_name": names[labels[place]],
+                "parts": {name: values[place] for name, values in below.items()},
+            }
+            for place in total.argsort(descending=True).tolist()
         ]
 
     def _described(self, path: Path, scores: Tensor, task: int, label: int, component: int) -> dict[str, Any]:
@@ -114,7 +136,8 @@ def predict_images(folder: Path, images: Sequence[Path]) -> list[dict[str, Any]]
 
     A dict an image: image, task, task_name, class, class_name, margin (best minus second task score), scores (one a
     task: task, name, score), nearest_component of the retrieved task (−1 where there are none), component_images
-    (numbers of the run's training images there). Raises UserError for a file that is missing or is no image.
+    (numbers of the run's training images there), classes (those of the retrieved task with the parts of their scores).
+    Raises UserError for a file that is missing or is no image.
     """
     return load_model(folder).answer(images)
 

@@ -117,6 +117,13 @@ def test_every_method_leaves_a_complete_run(folder, tmp_path, method):
     assert images["name"][row["image"]].endswith("0.png")
     assert answers[0]["class"] == row["predicted"] and answers[0]["task"] == row["retrieved_task"]
     assert [s["score"] for s in answers[0]["scores"]] == pytest.approx(row["scores"], rel=1e-3, abs=1e-2)
+    evidence = answers[0]["classes"]
+    assert bool(evidence) == (method in ("proteus", "taps")), "the others have one score a class"
+    if evidence:
+        assert evidence[0]["class"] == answers[0]["class"], "the parts add up to the answer"
+        assert {entry["class"] for entry in evidence} == set(run.manifest.tasks[answers[0]["task"]].classes)
+        for part in ("clusters", "adapter"):
+            assert max(entry["parts"][part] for entry in evidence) == 0.0
 
 
 def test_the_same_seed_gives_the_same_run_and_another_seed_another(folder, tmp_path):
