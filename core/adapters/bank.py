@@ -35,10 +35,15 @@ class Adapter(nn.Module):
             if earlier_units:
                 self.reuse[site.name] = nn.Parameter(torch.zeros(earlier_units))
 
-    def parameters_of(self, *, reuse: bool = False) -> list[nn.Parameter]:
-        """The units' parameters, with the reuse coefficients where asked for."""
-        groups = (self.down, self.up, self.reuse) if reuse else (self.down, self.up)
-        return [parameter for group in groups for parameter in group.values()]
+    def parameters_at(self, site: Site) -> list[nn.Parameter]:
+        """What is trained at a site."""
+        return [group[site.name] for group in (self.down, self.up, self.reuse) if site.name in group]
+
+    def state_at(self, sites: Iterable[Site]) -> dict[str, Tensor]:
+        """`state_dict` without the sites that are not among `sites`, on the CPU."""
+        kept = {site.name for site in sites}
+        state = self.state_dict()
+        return {key: state[key].detach().cpu().clone() for key in state if key.partition(".")[2] in kept}
 
 
 class AdapterBank(nn.Module):
@@ -74,13 +79,15 @@ class AdapterBank(nn.Module):
         down = torch.cat([adapter.down[site.name] for adapter in adapters])
         return down, torch.cat([adapter.up[site.name] for adapter in adapters], dim=1)
 
-    def compose(self, tasks: int, coefficients: Callable[[Site], Tensor]) -> Updates:
-        """Updates over the units of the first `tasks` adapters.
+    def compose(
+        self, tasks: int, coefficients: Callable[[Site], Tensor], sites: Iterable[Site] | None = None
+    ) -> Updates:
+        """Updates over the units of the first `tasks` adapters, at `sites` (None: at all).
 
         `coefficients(site)` is (units,), or (images, units) for a coefficient vector an image.
         """
         updates: dict[int, dict[str, LowRank]] = {}
-        for site in self.sites:
+        for site in self.sites if sites is None else sites:
             down, up = self.stacked(site, tasks)
             updates.setdefault(site.block, {})[site.projection] = LowRank(down, up, coefficients(site))
         return updates
@@ -100,19 +107,24 @@ class AdapterBank(nn.Module):
 
     @torch.no_grad()
     def cosine_overlap(self, task: int, other: int) -> float:
-        """Mean over sites of ‖A_i A_jᵀ‖_F / (‖A_i‖ ‖A_j‖), in 0 to 1: how far two tasks read the same directions."""
+        """Mean of ‖A_i A_jᵀ‖_F / (‖A_i‖ ‖A_j‖), in 0 to 1, over the sites where both tasks have units: how far they
+        read the same directions; 0 where there is no such site."""
         values = []
         for site in self.sites:
             a, b = self.adapters[task].down[site.name], self.adapters[other].down[site.name]
-            values.append(float((a @ b.T).norm() / (a.norm() * b.norm()).clamp_min(1e-12)))
-        return sum(values) / len(values)
+            if a.any() and b.any():
+                values.append(float((a @ b.T).norm() / (a.norm() * b.norm())))
+        return sum(values) / max(1, len(values))
 
-    def load_adapter(self, tensors: Mapping[str, Tensor]) -> Adapter:
-        """Add the adapter that `Adapter.state_dict` described."""
+    def load_adapter(self, tensors: Mapping[str, Tensor], absent: Iterable[Site] = ()) -> Adapter:
+        """Add the adapter that `Adapter.state_at` described; at the sites `absent` from it everything is zero."""
         rank = next(value.shape[0] for key, value in tensors.items() if key.startswith("down."))
         reuse = any(key.startswith("reuse.") for key in tensors)
         adapter = self.add(rank, torch.Generator().manual_seed(0), reuse=reuse)
-        adapter.load_state_dict(dict(tensors))
+        for site in absent:
+            for parameter in adapter.parameters_at(site):
+                parameter.data.zero_()
+        adapter.load_state_dict({**adapter.state_at(absent), **tensors})
         return adapter
 
 

@@ -75,6 +75,7 @@ class Method(nn.Module, ABC):
         self.features, self.config, self.device = features, config, device
         self.options: Any = validate(self.Options, config.method.options, f"method {config.method.name}")
         self.classes: list[tuple[int, ...]] = []
+        self._shared_prefix: int | None = None
 
     @property
     def backbone(self) -> Backbone:
@@ -92,8 +93,18 @@ class Method(nn.Module, ABC):
 
     @property
     def first_block(self) -> int:
-        """The first block whose output can differ from the frozen one; depth for methods without adapters."""
-        return min(self.adapted_blocks)
+        """The block that tokens enter; those before it are never changed. Depth for methods without adapters."""
+        return min(self.adapted_blocks) if self._shared_prefix is None else self._shared_prefix
+
+    @torch.no_grad()
+    def first_changed(self) -> int:
+        """The first block that any task learned so far does change; depth where there is none."""
+        changed = [block for task in range(self.tasks) for block in self.updates(task)]
+        return min(changed, default=self.backbone.depth)
+
+    def share_prefix(self) -> None:
+        """From here on tokens enter `first_changed`: for a method that learns no more."""
+        self._shared_prefix = self.first_changed()
 
     def adapter_sites(self) -> tuple[Any, ...]:
         """The configured sites, with blocks resolved for this backbone."""

@@ -7,7 +7,9 @@ blocks; rank 16 for the first task and 4 later; retrieval by a Dirichlet-process
 parameters; a RanPAC-style head on the retrieved task's features.
 Our decisions: the penalties' form λ(‖s‖₁ + ‖s‖₂²) with λ = 0.006, and γ(‖A_old A_newᵀ‖²_F + ‖B_oldᵀ B_new‖²_F) with
 γ = 0.004; s starts at zero; the task's own linear head by default; retrieval in a common whitened space by default
-(retrieval.mode = "likelihood" is the literal recipe).
+(retrieval.mode = "likelihood" is the literal recipe). With `active_blocks` (our decision, after Selective LoRA) each
+task changes exactly so many blocks and no other: what it would reuse elsewhere is left alone too, and the blocks before
+the first that any task changes are computed once for all of them.
 """
 
 from __future__ import annotations
@@ -19,19 +21,24 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from core.adapters.bank import AdapterBank, site_shapes
+from core.adapters.bank import Adapter, AdapterBank, site_shapes
+from core.adapters.gates import Gates
+from core.adapters.module_list import ModulesOf
 from core.adapters.sites import Site
 from core.adapters.updates import Updates
 from core.backbones.vit import Backbone
 from core.config import RunConfig, Section
 from core.methods.base import Step
+from core.methods.gated import Gated, GateOptions, Gating
 from core.methods.inputs import Inputs
 from core.methods.ridge import RandomFeatureRidge
 from core.methods.task_adapters import TaskAdapters
 
+_GATES = "gates."
 
-class Options(Section):
-    """[method] of the configuration."""
+
+class Options(GateOptions):
+    """[method] of the configuration. The options of gates count where `active_blocks` is set."""
 
     transfer: float = Field(0.006, ge=0)
     """λ, the weight of the penalties on the coefficients of earlier units."""
@@ -44,7 +51,7 @@ class Options(Section):
     """Of the RanPAC head."""
 
 
-class Proteus(TaskAdapters):
+class Proteus(Gated, TaskAdapters):
     """An adapter a task, composed."""
 
     Options: ClassVar[type[Section]] = Options
@@ -57,9 +64,23 @@ class Proteus(TaskAdapters):
             if self.options.head == "ranpac"
             else None
         )
+        self.block_gates: ModulesOf[Gates] = ModulesOf()
+
+    @property
+    def selective(self) -> bool:
+        """Whether tasks have gates at all."""
+        return self.options.active_blocks is not None
 
     def grow(self, task: int, generator: torch.Generator) -> None:
-        self.bank.add(self.rank(task), generator, reuse=self.options.compose)
+        adapter = self.bank.add(self.rank(task), generator, reuse=self.options.compose)
+        if self.selective:
+            self._add_gates(adapter)
+
+    def _add_gates(self, adapter: Adapter) -> None:
+        self.block_gates.requires_grad_(False)
+        self.block_gates.append(self.new_gates())
+        weights = {site: adapter.parameters_at(site) for site in self.bank.sites}
+        self.gating = Gating(self.block_gates[-1], weights, self.options, self.config.seed)
 
     def updates(self, task: int) -> Updates:
         newest = self.bank.adapters[task]
@@ -70,11 +91,26 @@ class Proteus(TaskAdapters):
             reuse = newest.reuse.get(site.name, earlier)
             return self.config.adapters.alpha * torch.cat([reuse, own])
 
-        return self.bank.compose(task + 1, coefficients)
+        if not self.selective:
+            return self.bank.compose(task + 1, coefficients)
+        gates = self.block_gates[task]
+        if not self.training or gates.settled:
+            return self.bank.compose(task + 1, coefficients, gates.open_sites())
+        gated = gates.computed_sites()
+        return self.bank.compose(task + 1, lambda site: coefficients(site) * gates.gate(site), gated)
+
+    def loss(self, tokens: Tensor, labels: Tensor, step: Step) -> tuple[Tensor, dict[str, Tensor]]:
+        if self.selective:
+            self.gating.before(step)
+        return super().loss(tokens, labels, step)
 
     def penalties(self, step: Step) -> dict[str, Tensor]:
-        if step.task == 0:
-            return {}
+        parts = self._composition_penalties(step) if step.task else {}
+        if self.selective:
+            parts["sparsity"] = self.gate_penalty(self.block_gates[step.task], step)
+        return parts
+
+    def _composition_penalties(self, step: Step) -> dict[str, Tensor]:
         reuse = list(self.bank.adapters[step.task].reuse.values())
         parts = {"orthogonality": self.options.orthogonality * self.bank.overlap(step.task)}
         if reuse:
@@ -83,6 +119,8 @@ class Proteus(TaskAdapters):
         return parts
 
     def end_task(self, task: int, inputs: Inputs) -> None:
+        if self.selective:
+            self.gating.finish()
         super().end_task(task, inputs)
         if self.ridge:
             self.ridge.fit(inputs.embedding(task), inputs.labels, self.classes[task][-1] + 1)
@@ -97,15 +135,33 @@ class Proteus(TaskAdapters):
         ranks = [adapter.rank for adapter in self.bank.adapters[:task]]
         described = super().gates(task)
         for name, coefficients in newest.reuse.items():
-            described["sites"][name]["reuse"] = [part.tolist() for part in coefficients.detach().split(ranks)]
+            if name in described["sites"]:
+                described["sites"][name]["reuse"] = [part.tolist() for part in coefficients.detach().split(ranks)]
         described["overlap"] = [self.bank.cosine_overlap(task, other) for other in range(task)]
+        if self.selective:
+            described["blocks"] = {**self.block_gates[task].describe(), "history": self.gating.history}
         return described
 
     def adapter_state(self, task: int) -> dict[str, Tensor]:
-        return {key: value.detach().cpu().clone() for key, value in self.bank.adapters[task].state_dict().items()}
+        """The task's units at the sites that are open to it, and its gates: what is off costs no bytes."""
+        sites = self.block_gates[task].open_sites() if self.selective else self.bank.sites
+        state = self.bank.adapters[task].state_at(sites)
+        if self.selective:
+            gates = self.block_gates[task].state_dict(prefix=_GATES)
+            state |= {key: value.detach().cpu().clone() for key, value in gates.items()}
+        return state
 
     def load_adapter(self, task: int, tensors: Mapping[str, Tensor]) -> None:
-        self.bank.load_adapter(tensors)
+        units = {key: value for key, value in tensors.items() if not key.startswith(_GATES)}
+        if not self.selective:
+            self.bank.load_adapter(units)
+            return
+        gates = self.new_gates()
+        gates.load_state_dict({key.removeprefix(_GATES): tensors[key] for key in tensors if key.startswith(_GATES)})
+        open_here = set(gates.open_sites())
+        self.bank.load_adapter(units, [site for site in self.bank.sites if site not in open_here])
+        gates.settle()
+        self.block_gates.append(gates)
 
     def shared_state(self) -> dict[str, Tensor]:
         return {**super().shared_state(), **(self.ridge.state() if self.ridge else {})}

@@ -3,58 +3,79 @@
 Published: Selective LoRA (arXiv 2501.15377) puts TAPS' indicator on LoRA blocks, ΔW = 1[s ≥ τ]·BA, trained with the
 straight-through gradient; TAPS (arXiv 2203.16708) gives the scores' start (0.15), τ = 0.1, and the loss
 cross-entropy + (λ/N) Σ|s|. Our decisions: on a stream the one adapter is moved by every task, as in `sequential`, so
-that the two differ by the gates alone; λ counts only after a warm-up, because with B = 0 a score gets no gradient from
-the task; α scales the update where the paper has α/r.
+that the two differ by the gates alone; α scales the update where the paper has α/r; and those of core.methods.gated,
+among them the exact budget `active_blocks`, which the first task fills for the whole stream.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
-from pydantic import Field
 from torch import Tensor
 
-from core.adapters.gates import BlockGates
 from core.adapters.updates import Updates
 from core.config import Section
-from core.methods.base import Step
+from core.methods.base import Step, TaskState
+from core.methods.gated import Gated, GateOptions, Gating
+from core.methods.inputs import Inputs
 from core.methods.shared_model import OneAdapter
 
 
-class Options(Section):
-    """[method] of the configuration."""
+class SelectiveLora(Gated, OneAdapter):
+    """ΔW = α 1[gate open] BA."""
 
-    sparsity: float = Field(0.3, ge=0)
-    """λ, the weight of the penalty on the scores; the papers try 0.1, 0.3 and 1."""
-    warmup: float = Field(0.2, ge=0, le=1)
-    """Share of a task's steps before the penalty counts."""
-
-
-class SelectiveLora(OneAdapter):
-    """ΔW = α 1[s_block ≥ τ] BA."""
-
-    Options: ClassVar[type[Section]] = Options
+    Options: ClassVar[type[Section]] = GateOptions
 
     def grow(self, task: int, generator: torch.Generator) -> None:
         super().grow(task, generator)
         if task == 0:
-            self.block_gates = BlockGates(self.adapted_blocks).to(self.device)
+            self.block_gates = self.new_gates()
+        elif self.block_gates.budget is None:
+            self.block_gates.reopen()
+        adapter = self.bank.adapters[0]
+        weights = {site: adapter.parameters_at(site) for site in self.bank.sites}
+        self.gating = Gating(self.block_gates, weights, self.options, self.config.seed)
 
     def present_updates(self) -> Updates:
         units = torch.full((self.bank.units(),), self.config.adapters.alpha, device=self.device)
-        updates = self.bank.compose(len(self.bank), lambda site: units * self.block_gates.gate(site.block))
+        gates = self.block_gates
         if self.training:
-            return updates
-        on = self.block_gates.active()
-        return {block: update for block, update in updates.items() if block in on}
+            return self.bank.compose(1, lambda site: units * gates.gate(site), gates.computed_sites())
+        return self.bank.compose(1, lambda site: units, gates.open_sites())
+
+    def loss(self, tokens: Tensor, labels: Tensor, step: Step) -> tuple[Tensor, dict[str, Tensor]]:
+        self.gating.before(step)
+        return super().loss(tokens, labels, step)
 
     def penalties(self, step: Step) -> dict[str, Tensor]:
-        weight = self.options.sparsity if step.fraction >= self.options.warmup else 0.0
-        return {"sparsity": weight * self.block_gates.sparsity()}
+        return {"sparsity": self.gate_penalty(self.block_gates, step)}
+
+    def end_task(self, task: int, inputs: Inputs) -> None:
+        self.gating.finish()
 
     def gates(self) -> dict[str, Any]:
-        return {**super().gates(), "blocks": self.block_gates.describe()}
+        return {**super().gates(), "blocks": {**self.block_gates.describe(), "history": self.gating.history}}
+
+    def task_state(self, task: int) -> TaskState:
+        """Without the adapters of gates that a budget closed: they are zero and cost no bytes."""
+        state = super().task_state(task)
+        state.adapter = {key: value for key, value in state.adapter.items() if key not in self._cleared()}
+        return state
+
+    def restore(self, saved: Mapping[str, Tensor]) -> None:
+        own = self.state_dict()
+        self.block_gates.load_state_dict({key: saved[f"block_gates.{key}"] for key in self.block_gates.state_dict()})
+        super().restore({**{key: torch.zeros_like(own[key]) for key in self._cleared()}, **saved})
+        self.gating.settle()
+
+    def _cleared(self) -> set[str]:
+        """Names in `state_dict` of what a budget closed."""
+        if self.block_gates.budget is None:
+            return set()
+        closed = {site.name for site in self.bank.sites} - {site.name for site in self.block_gates.open_sites()}
+        return {f"bank.adapters.0.{part}.{name}" for part in ("down", "up") for name in closed}
 
 
 METHOD = SelectiveLora

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
@@ -78,7 +79,10 @@ class SharedModel(Method):
 
     def load_task(self, task: int, classes: tuple[int, ...], state: TaskState) -> None:
         self.begin_task(task, classes, torch.Generator())
-        saved = {**state.adapter, **state.head}
+        self.restore({**state.adapter, **state.head})
+
+    def restore(self, saved: Mapping[str, Tensor]) -> None:
+        """Take back every tensor of `state_dict`."""
         # `joint` begins all tasks before it saves any, so a folder may hold heads that are not there yet.
         self.load_state_dict({key: saved[key] for key in self.state_dict()})
 

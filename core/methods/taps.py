@@ -2,8 +2,9 @@
 
 Published: TAPS, "Task Adaptive Parameter Sharing" (arXiv 2203.16708): W + 1[s ≥ τ]·ΔW with one score a block, s from
 0.15, τ = 0.1, the straight-through gradient, and cross-entropy + (λ/N) Σ|s|; tasks are learned apart, each from the
-frozen backbone, with the task known at test time. Our decisions: ΔW at the configured sites; λ counts after a warm-up;
-where the task is not known, the same retrieval as Proteus'.
+frozen backbone, with the task known at test time. Our decisions: ΔW at the configured sites; where the task is not
+known, the same retrieval as Proteus'; and those of core.methods.gated, among them the exact budget `active_blocks`,
+which every task fills for itself.
 """
 
 from __future__ import annotations
@@ -12,42 +13,34 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 
 from core.adapters.bank import site_shapes
-from core.adapters.gates import BlockGates
+from core.adapters.gates import Gates
 from core.adapters.module_list import ModulesOf
 from core.adapters.sites import Site
 from core.adapters.updates import Dense, Updates
 from core.backbones.vit import Backbone
 from core.config import RunConfig, Section
 from core.methods.base import Step
+from core.methods.gated import Gated, GateOptions, Gating
+from core.methods.inputs import Inputs
 from core.methods.task_adapters import TaskAdapters
-
-
-class Options(Section):
-    """[method] of the configuration."""
-
-    sparsity: float = Field(0.3, ge=0)
-    """λ, the weight of the penalty on the scores."""
-    warmup: float = Field(0.2, ge=0, le=1)
-    """Share of a task's steps before the penalty counts."""
 
 
 class _Residual(nn.Module):
     """One task's ΔW at every site, zero at the start, and its gates."""
 
-    def __init__(self, shapes: Mapping[Site, tuple[int, int]], blocks: tuple[int, ...]) -> None:
+    def __init__(self, shapes: Mapping[Site, tuple[int, int]], gates: Gates) -> None:
         super().__init__()
         self.weights = nn.ParameterDict({site.name: nn.Parameter(torch.zeros(shape)) for site, shape in shapes.items()})
-        self.gates = BlockGates(blocks)
+        self.gates = gates
 
 
-class Taps(TaskAdapters):
-    """W + 1[s_block ≥ τ] ΔW."""
+class Taps(Gated, TaskAdapters):
+    """W + 1[gate open] ΔW."""
 
-    Options: ClassVar[type[Section]] = Options
+    Options: ClassVar[type[Section]] = GateOptions
 
     def __init__(self, backbone: Backbone, features: int, config: RunConfig, device: torch.device) -> None:
         super().__init__(backbone, features, config, device)
@@ -56,38 +49,48 @@ class Taps(TaskAdapters):
 
     def grow(self, task: int, generator: torch.Generator) -> None:
         self.residuals.requires_grad_(False)
-        self.residuals.append(_Residual(self.shapes, self.adapted_blocks).to(self.device))
+        residual = _Residual(self.shapes, self.new_gates()).to(self.device)
+        self.residuals.append(residual)
+        weights = {site: [residual.weights[site.name]] for site in self.shapes}
+        self.gating = Gating(residual.gates, weights, self.options, self.config.seed)
 
     def updates(self, task: int) -> Updates:
         residual = self.residuals[task]
-        on = residual.gates.active()
+        gates = residual.gates
         updates: dict[int, dict[str, Dense]] = {}
-        for site in self.shapes:
-            if self.training or site.block in on:
-                dense = Dense(residual.weights[site.name], residual.gates.gate(site.block))
-                updates.setdefault(site.block, {})[site.projection] = dense
+        for site in gates.computed_sites() if self.training else gates.open_sites():
+            dense = Dense(residual.weights[site.name], gates.gate(site))
+            updates.setdefault(site.block, {})[site.projection] = dense
         return updates
 
+    def loss(self, tokens: Tensor, labels: Tensor, step: Step) -> tuple[Tensor, dict[str, Tensor]]:
+        self.gating.before(step)
+        return super().loss(tokens, labels, step)
+
     def penalties(self, step: Step) -> dict[str, Tensor]:
-        weight = self.options.sparsity if step.fraction >= self.options.warmup else 0.0
-        return {"sparsity": weight * self.residuals[step.task].gates.sparsity()}
+        return {"sparsity": self.gate_penalty(self.residuals[step.task].gates, step)}
+
+    def end_task(self, task: int, inputs: Inputs) -> None:
+        self.gating.finish()
+        super().end_task(task, inputs)
 
     def gates(self, task: int) -> dict[str, Any]:
-        return {**super().gates(task), "blocks": self.residuals[task].gates.describe()}
+        described = {**self.residuals[task].gates.describe(), "history": self.gating.history}
+        return {**super().gates(task), "blocks": described}
 
     def adapter_state(self, task: int) -> dict[str, Tensor]:
-        """The residuals of the blocks that are on, and all scores: what is off costs no bytes."""
+        """The residuals at the sites that are on, and all scores: what is off costs no bytes."""
         residual = self.residuals[task]
-        on = residual.gates.active()
         state = residual.state_dict()
         kept = {key for key in state if not key.startswith("weights.")}
-        kept |= {f"weights.{site.name}" for site in self.shapes if site.block in on}
+        kept |= {f"weights.{site.name}" for site in residual.gates.open_sites()}
         return {key: state[key].detach().cpu().clone() for key in sorted(kept)}
 
     def load_adapter(self, task: int, tensors: Mapping[str, Tensor]) -> None:
         self.grow(task, torch.Generator())
         # Residuals of blocks that are off were not kept; theirs stay zero, and their gates keep them out anyway.
         self.residuals[task].load_state_dict(dict(tensors), strict=False)
+        self.gating.settle()
 
 
 METHOD = Taps

@@ -196,10 +196,11 @@ def test_the_penalty_closes_gates_and_waits_for_the_warm_up(name):
 def test_gates_that_are_off_still_learn():
     method = build("selective-lora", sparsity=0.0)
     learn(method, 0)
+    method.begin_task(1, TASKS[1], torch.Generator())
     method.block_gates.scores.data.fill_(0.05)
     method.train()
     data = inputs_for(method, 0)
-    method.loss(data.tokens, data.labels, Step(0, 0, 1))[0].backward()
+    method.loss(data.tokens, data.labels, Step(1, 0, 1))[0].backward()
     assert (method.block_gates.scores.grad != 0).all()
 
 
