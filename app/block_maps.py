@@ -15,6 +15,7 @@ import numpy as np
 from core.runs.schema import BackboneInfo
 
 _SITE = re.compile(r"(\d{1,4})/(\w{1,16})", re.ASCII)
+_GATE = re.compile(r"\d{1,4}(/\w{1,16})?", re.ASCII)
 _IN_FILE = re.compile(r"(\d{1,4})/\w+$", re.ASCII)
 _ORDER = ("q", "k", "v", "o", "fc1", "fc2")
 _LONGEST_HEADER = 16 << 20
@@ -61,29 +62,61 @@ def _block_map(task: Gates, names: list[str], depth: int) -> BlockMap:
             norm[names.index(projection), block] = _number(site.get("norm"))
     off = np.zeros(norm.shape, bool)
     active = set(active_by_gate(task) or ())
-    for block in scores(task):
-        off[:, block : block + 1] = block not in active
+    for gate in scores(task):
+        block, _, projection = gate.partition("/")
+        rows = slice(None) if not projection else [row for row, name in enumerate(names) if name == projection]
+        off[rows, int(block) : int(block) + 1] = gate not in active
     return BlockMap(np.where(off, np.nan, norm), off)
 
 
-def scores(task: Gates) -> dict[int, float]:
-    """Block → score of its gate; empty for a method without gates."""
-    gated = task.get("blocks")
-    kept = gated.get("scores") if isinstance(gated, Mapping) else None
-    pairs = kept.items() if isinstance(kept, Mapping) else ()
-    return {int(block): _number(score) for block, score in pairs if str(block).isdecimal()}
+def scores(task: Gates) -> dict[str, float]:
+    """Gate → its score; empty for a method without gates. '8' is the gate of block 8, '8/q' that of its q alone."""
+    return {gate: _number(score) for gate, score in _by_gate(_gated(task).get("scores")).items()}
 
 
 def threshold(task: Gates) -> float:
-    """The score from which a gate is on; NaN without gates."""
-    gated = task.get("blocks")
-    return _number(gated.get("threshold")) if isinstance(gated, Mapping) else float("nan")
+    """The score from which a gate is on; NaN without gates, and where a budget decides."""
+    return _number(_gated(task).get("threshold"))
 
 
-def active_by_gate(task: Gates) -> list[int] | None:
-    """The blocks whose gate is on; None for a method without gates."""
+def budget(task: Gates) -> int | None:
+    """How many gates were to end open; None without a budget."""
+    wanted = _gated(task).get("budget")
+    return wanted if isinstance(wanted, int) else None
+
+
+def active_by_gate(task: Gates) -> list[str] | None:
+    """The gates that are on; None for a method without gates."""
+    active = _gated(task).get("active", ())
+    known = [str(gate) for gate in active] if isinstance(active, Sequence) else []
+    return known if isinstance(task.get("blocks"), Mapping) else None
+
+
+def history(task: Gates) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Steps (m,) of the task's training, and gate → its scores (m,) then, NaN once a budget had closed it.
+
+    Both are empty where no history was kept.
+    """
+    kept = _gated(task).get("history")
+    kept = kept if isinstance(kept, Mapping) else {}
+    steps = kept.get("steps")
+    steps = np.array([_number(step) for step in steps] if isinstance(steps, list) else [])
+    lines = {
+        gate: np.array([_number(score) for score in values])
+        for gate, values in _by_gate(kept.get("scores")).items()
+        if isinstance(values, list) and len(values) == len(steps) > 0
+    }
+    return (steps, lines) if lines else (np.array([]), {})
+
+
+def _gated(task: Gates) -> Mapping[str, Any]:
     gated = task.get("blocks")
-    return [int(block) for block in gated.get("active", ())] if isinstance(gated, Mapping) else None
+    return gated if isinstance(gated, Mapping) else {}
+
+
+def _by_gate(values: object) -> dict[str, Any]:
+    pairs = values.items() if isinstance(values, Mapping) else ()
+    return {str(gate): value for gate, value in pairs if _GATE.fullmatch(str(gate))}
 
 
 def reuse(gates: Sequence[Gates]) -> np.ndarray:

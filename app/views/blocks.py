@@ -174,22 +174,63 @@ def _alt(found: BlockMap, names: list[str], task: int) -> str:
 
 
 def _gates(card: RunCard, task_gates: block_maps.Gates, task: int) -> None:
-    """Scores of the gates beside the threshold."""
+    """Scores of the gates beside the threshold, and how they came about."""
     st.subheader("Gates", anchor=False)
     ground, kept = figures.theme(), block_maps.scores(task_gates)
-    blue = colours(1, ground)[0]
-    scores = figures.Line("score", np.array(list(kept.values())), blue)
-    ticks = [f"block {block}" for block in kept]
-    figure = figures.bars([scores], ticks, ground, titles=("", "score"), form=".3f")
-    limit = block_maps.threshold(task_gates)
-    figure = figures.with_threshold(figure, limit, "on from here", ground)
-    figure["layout"]["height"] = 240
     on = block_maps.active_by_gate(task_gates) or []
-    figures.draw(figure, key=f"gates-{card.name}-{task}", alt=f"Scores of {len(kept)} gates; on: blocks {on}.")
+    wanted = block_maps.budget(task_gates)
+    values = np.array([score if wanted is None or gate in on else np.nan for gate, score in kept.items()])
+    scores = figures.Line("score", values, colours(1, ground)[0])
+    ticks = [figures.text(gate if "/" in gate else f"block {gate}") for gate in kept]
+    figure = figures.bars([scores], ticks, ground, titles=("", "score"), form=".3f")
+    if wanted is None:
+        figure = figures.with_threshold(figure, block_maps.threshold(task_gates), "on from here", ground)
+    figure["layout"]["height"] = 240
+    figures.draw(figure, key=f"gates-{card.name}-{task}", alt=f"Scores of {len(kept)} gates; on: {', '.join(on)}.")
+    if wanted is None:
+        caption(
+            f"the learned score of each gate; {len(on)} of {len(kept)} are above the line, and on.",
+            "scores that were pushed below it: the task did not need that block enough to pay for it.",
+            "a block that is off is skipped: it costs no time, and computes what the frozen model computed.",
+        )
+    else:
+        caption(
+            f"the score of each gate that is on: {len(on)} of {len(kept)}, exactly as many as the budget asked for.",
+            "where in the backbone the budget was spent.",
+            "a block that is off is skipped: it costs no time, no bytes, and computes what the frozen model computed.",
+        )
+    _gate_history(card, task_gates, task)
+
+
+def _gate_history(card: RunCard, task_gates: block_maps.Gates, task: int) -> None:
+    """A line a gate over the steps of this task's training."""
+    steps, lines = block_maps.history(task_gates)
+    if len(steps) < 2:
+        return
+    ground, on = figures.theme(), set(block_maps.active_by_gate(task_gates) or ())
+    named = [gate for gate in lines if gate in on]
+    colour = dict(zip(named, colours(len(named), ground), strict=True))
+    curves = [
+        figures.Line(
+            gate if "/" in gate else f"block {gate}", values, colour.get(gate, figures.GREY[ground]), gate not in on
+        )
+        for gate, values in lines.items()
+    ]
+    figure = figures.trails(curves, steps, ground, titles=("step of this task's training", "score"))
+    limit = block_maps.threshold(task_gates)
+    if not np.isnan(limit):
+        figure = figures.with_threshold(figure, limit, "on from here", ground)
+    closed = len(lines) - len(on)
+    figures.draw(
+        figure,
+        key=f"gate-history-{card.name}-{task}",
+        alt=f"Scores of {len(lines)} gates over {int(steps[-1])} steps; {closed} are off at the end.",
+    )
     caption(
-        f"the learned score of each block's gate; {len(on)} of {len(kept)} are above the line, and on.",
-        "scores that were pushed below it: the task did not need that block enough to pay for it.",
-        "a block that is off is skipped: it costs no time, and computes what the frozen model computed.",
+        "each gate's score while this task was learned; dotted and grey: off at the end. "
+        + ("A line stops where the budget closed its gate." if block_maps.budget(task_gates) else ""),
+        "when the lines part: before that, nothing tells one block from another.",
+        "gates that were settled early were clear decisions; crossing lines are blocks that would do equally well.",
     )
 
 

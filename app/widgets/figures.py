@@ -142,6 +142,27 @@ def curves(
     return {"data": traces, "layout": layout}
 
 
+def trails(
+    lines: Sequence[Line], steps: np.ndarray, ground: Theme, *, titles: tuple[str, str], form: str = ".3f"
+) -> Figure:
+    """Values over `steps` (m,), a thin line each."""
+    traces = [
+        {
+            "type": "scatter", "mode": "lines", "name": text(line.name, 40), "x": steps.tolist(),
+            "y": _plain(line.values), "connectgaps": False,
+            "line": {"color": line.colour, "width": 2, "dash": "dot" if line.dash else "solid"},
+            "hovertemplate": f"{text(line.name, 60)}<br>step %{{x}}: %{{y:{form}}}<extra></extra>",
+        }
+        for line in lines
+    ]  # fmt: skip
+    layout = _layout(ground, 300) | {
+        "xaxis": _axis(ground, titles[0]) | {"showgrid": False},
+        "yaxis": _axis(ground, titles[1]) | {"tickformat": form},
+        "showlegend": len(lines) <= MANY,
+    }  # fmt: skip
+    return {"data": traces, "layout": layout}
+
+
 def bars(
     groups: Sequence[Line], ticks: Sequence[str], ground: Theme, *, titles: tuple[str, str], form: str = ".1%"
 ) -> Figure:

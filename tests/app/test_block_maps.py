@@ -24,6 +24,23 @@ def test_maps_tell_changed_from_switched_off_and_from_never_adapted() -> None:
     assert (first.active_blocks, second.active_blocks, second.adapted_blocks) == ([0, 1], [0], [0, 1])
 
 
+def test_a_gate_of_one_projection_switches_that_one_off() -> None:
+    sites = {"0/q": {"norm": 1.0}, "1/v": {"norm": 2.0}}
+    gated = {"scores": {"0/q": 0.2, "0/v": 0.0, "1/q": 0.0, "1/v": 0.3}, "active": ["0/q", "1/v"], "budget": 2}
+    [found] = block_maps.block_maps([{"sites": sites, "blocks": gated}], depth=2)
+    assert found.off.tolist() == [[False, True], [True, False]] and found.active_blocks == [0, 1]
+    assert block_maps.budget({"blocks": gated}) == 2 and np.isnan(block_maps.threshold({"blocks": gated}))
+
+
+def test_the_history_of_gates_has_gaps_where_a_budget_closed_them() -> None:
+    kept = {"steps": [0, 5, 10], "scores": {"8": [0.15, 0.2, 0.3], "9": [0.15, None, None], "<b>": [1, 2, 3], "7": 4}}
+    steps, lines = block_maps.history({"blocks": {"history": kept}})
+    assert steps.tolist() == [0, 5, 10] and set(lines) == {"8", "9"}
+    assert np.isnan(lines["9"]).tolist() == [False, True, True]
+    for odd in ({}, {"blocks": {"history": 3}}, {"blocks": {"history": {"steps": 3, "scores": {"8": [1]}}}}):
+        assert block_maps.history(odd)[1] == {}
+
+
 def test_projections_come_in_the_order_of_a_block() -> None:
     sites = {f"0/{name}": {"norm": 1.0} for name in ("fc1", "v", "q", "o")}
     assert block_maps.projections([{}, {"sites": sites}]) == ["q", "v", "o", "fc1"]

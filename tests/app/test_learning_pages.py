@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -126,6 +127,17 @@ def test_blocks_tell_what_changed_and_what_is_off(runs: Path) -> None:
     assert "1 of 2 are above the line" in said(second) and charts(second) == 5
     (costs,) = [table.value for table in second.dataframe if "state" in table.value]
     assert costs["state"].tolist() == ["on", "off"]
+
+
+def test_blocks_show_how_a_budget_was_filled(runs: Path) -> None:
+    path = learned_run(runs) / "tasks" / "001" / "gates.json"
+    known = json.loads(path.read_text())
+    history = {"steps": [0, 3, 6], "scores": {"0": [0.15, 0.2, 0.25], "1": [0.15, 0.12, None]}}
+    known["blocks"] = {"scores": {"0": 0.25, "1": 0.1}, "budget": 1, "active": [0], "history": history}
+    path.write_text(json.dumps(known))
+    shown_now = shown(blocks)
+    assert "1 of 2, exactly as many as the budget asked for" in said(shown_now) and charts(shown_now) == 6
+    assert "A line stops where the budget closed its gate" in said(shown_now)
 
 
 def test_a_method_without_adapters_offers_a_run_that_has_them(runs: Path) -> None:
