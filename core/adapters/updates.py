@@ -1,6 +1,7 @@
 """What a forward pass is told to add to a projection. Explicit and immutable: layers hold no "current task".
 
-An update maps a projection's input x (n, tokens, in) to what is added to its output (n, tokens, out).
+An update maps a projection's input x (n, tokens, in) to what is added to its output (n, tokens, out); `transposed` maps
+(n, tokens, out) back to (n, tokens, in) by ΔWᵀ.
 """
 
 from __future__ import annotations
@@ -31,6 +32,12 @@ class LowRank:
             return F.linear(F.linear(x, self.down), self.up * self.coefficients)
         return F.linear(F.linear(x, self.down) * self.coefficients[:, None, :], self.up)
 
+    def transposed(self, y: Tensor) -> Tensor:
+        """(n, rows, in) of y (n, rows, out)."""
+        if self.coefficients.dim() == 1:
+            return (y @ (self.up * self.coefficients)) @ self.down
+        return ((y @ self.up) * self.coefficients[:, None, :]) @ self.down
+
     def matrix(self) -> Tensor:
         """ΔW (out, in), for coefficients that all images share."""
         return (self.up * self.coefficients) @ self.down
@@ -45,6 +52,10 @@ class Dense:
 
     def __call__(self, x: Tensor) -> Tensor:
         return F.linear(x, self.weight * self.gate)
+
+    def transposed(self, y: Tensor) -> Tensor:
+        """(n, rows, in) of y (n, rows, out)."""
+        return y @ (self.weight * self.gate)
 
     def matrix(self) -> Tensor:
         """ΔW (out, in)."""

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from core.adapters.module_list import ModulesOf
 from core.adapters.updates import NO_UPDATES, BlockUpdates, Update, Updates
+from core.backbones.attention import attend
 from core.backbones.preprocessing import Preprocessing
 
 
@@ -44,27 +45,23 @@ class Block(nn.Module):
         self.scale1, self.scale2 = scale1 or nn.Identity(), scale2 or nn.Identity()
         self.q_norm, self.k_norm = q_norm or nn.Identity(), k_norm or nn.Identity()
 
-    def forward(self, tokens: Tensor, updates: BlockUpdates = NO_UPDATES, rows: int | None = None) -> Tensor:
-        """(n, tokens, width) → the same, or (n, rows, width) when only the first `rows` tokens are wanted.
-
-        Keys and values always see all tokens; with `rows` the queries, the output and the MLP are computed for those
-        rows alone, which is all that a CLS readout of the last block needs.
-        """
-        kept = tokens if rows is None else tokens[:, :rows]
-        kept = kept + self.scale1(self._attention(self.norm1(tokens), updates, kept.shape[1]))
+    def forward(self, tokens: Tensor, updates: BlockUpdates = NO_UPDATES, *, cls_only: bool = False) -> Tensor:
+        """(n, tokens, width) → the same, or (n, 1, width) when only the first row, the class token's, is wanted."""
+        kept = tokens[:, :1] if cls_only else tokens
+        mix = self._attend_once if cls_only and self._keys_are_linear else self._attend
+        mixed = mix(self.norm1(tokens), updates, kept.shape[1])
+        kept = kept + self.scale1(_updated(self.out(mixed), mixed, updates.get("o")))
         return kept + self.scale2(self._mlp(self.norm2(kept), updates))
 
-    def _attention(self, x: Tensor, updates: BlockUpdates, rows: int) -> Tensor:
-        n, tokens, width = x.shape
-        queried = x[:, :rows]
-        if rows == tokens:
-            q, k, v = F.linear(x, self.qkv.weight, self.qkv.bias).chunk(3, dim=-1)
-        else:
-            bias: Tensor | None = self.qkv.bias  # timm allows none, whatever nn.Linear's annotation says
-            bias_q, bias_kv = (None, None) if bias is None else bias.split([width, 2 * width])
-            q = F.linear(queried, self.qkv.weight[:width], bias_q)
-            k, v = F.linear(x, self.qkv.weight[width:], bias_kv).chunk(2, dim=-1)
-        q = _updated(q, queried, updates.get("q"))
+    @property
+    def _keys_are_linear(self) -> bool:
+        return isinstance(self.k_norm, nn.Identity)
+
+    def _attend(self, x: Tensor, updates: BlockUpdates, rows: int) -> Tensor:
+        """(n, rows, width): what the first `rows` tokens read from all of x, before the output projection."""
+        n, _, width = x.shape
+        q, k, v = F.linear(x, self.qkv.weight, self.qkv.bias).chunk(3, dim=-1)
+        q = _updated(q, x, updates.get("q"))[:, :rows]
         k = _updated(k, x, updates.get("k"))
         v = _updated(v, x, updates.get("v"))
 
@@ -72,8 +69,28 @@ class Block(nn.Module):
             return projected.view(n, -1, self.heads, width // self.heads).transpose(1, 2)
 
         q, k = self.q_norm(per_head(q)), self.k_norm(per_head(k))
-        mixed = F.scaled_dot_product_attention(q, k, per_head(v)).transpose(1, 2).reshape(n, rows, width)
-        return _updated(self.out(mixed), mixed, updates.get("o"))
+        return attend(q, k, per_head(v)).transpose(1, 2).reshape(n, rows, width)
+
+    def _attend_once(self, x: Tensor, updates: BlockUpdates, rows: int = 1) -> Tensor:
+        """`_attend` for one query, without computing a key or a value of any token.
+
+        qᵀ(W_k x_j) = (W_kᵀ q)ᵀ x_j, and Σ_j a_j (W_v x_j) = W_v Σ_j a_j x_j with Σ_j a_j = 1: both projections run once
+        a head instead of once a token. The keys' bias adds the same to every score and drops out.
+        """
+        n, _, width = x.shape
+        weight_q, weight_k, weight_v = self.qkv.weight.chunk(3)
+        bias: Tensor | None = self.qkv.bias  # timm allows none, whatever nn.Linear's annotation says
+        bias_q, _, bias_v = (None, None, None) if bias is None else bias.chunk(3)
+        query = _updated(F.linear(x[:, :1], weight_q, bias_q), x[:, :1], updates.get("q"))
+        query = self.q_norm(query.view(n, 1, self.heads, -1).transpose(1, 2))
+        own = torch.eye(self.heads, dtype=query.dtype, device=x.device)[:, :, None]
+        apart = (query * own).view(n, self.heads, width)  # a row a head, zero outside the head's own part
+        key = updates.get("k")
+        asked = apart @ weight_k if key is None else apart @ weight_k + key.transposed(apart)
+        scores = asked @ x.transpose(1, 2) * (width // self.heads) ** -0.5
+        read = scores.softmax(-1).to(x.dtype) @ x
+        values = _updated(F.linear(read, weight_v, bias_v), read, updates.get("v"))
+        return (values.view(n, self.heads, self.heads, -1) * own).sum(1).view(n, rows, width)
 
     def _mlp(self, x: Tensor, updates: BlockUpdates) -> Tensor:
         hidden = self.activation(_updated(self.fc1(x), x, updates.get("fc1")))
@@ -170,7 +187,7 @@ class Backbone(nn.Module):
             yield tokens
 
     def _block(self, tokens: Tensor, index: int, updates: Updates, cls_only: bool) -> Tensor:
-        after: Tensor = self.blocks[index](tokens, updates.get(index, NO_UPDATES), 1 if cls_only else None)
+        after: Tensor = self.blocks[index](tokens, updates.get(index, NO_UPDATES), cls_only=cls_only)
         return after
 
     def forward(self, images: Tensor, updates: Updates | None = None) -> Tensor:

@@ -12,7 +12,7 @@ from PIL import Image
 
 from core.adapters.sites import Site, parse_blocks, sites_of
 from core.adapters.updates import Dense, LowRank
-from core.backbones import load_backbone
+from core.backbones import attention, load_backbone
 from core.backbones.clip_vit import load_clip
 from core.backbones.features import FrozenFeatures
 from core.backbones.preprocessing import Preprocessing
@@ -133,6 +133,47 @@ def test_cls_rows_alone_give_the_same_embedding(backbone):
     tokens = backbone.stem(images(backbone))
     whole = backbone.readout(backbone.run(tokens, 0, backbone.depth, cls_only=False))
     assert torch.allclose(backbone.readout(backbone.run(tokens, 0, backbone.depth, cls_only=True)), whole, atol=1e-5)
+
+
+def test_one_query_reads_what_the_whole_block_reads(backbone):
+    """Keys and values that are never computed: the same CLS row and the same gradients, with every site adapted."""
+    tokens = backbone.run(backbone.stem(images(backbone)), 0, backbone.depth - 1)
+    generator = torch.Generator().manual_seed(0)
+    updates, factors = {}, []
+    for projection in ("q", "k", "v", "o", "fc1", "fc2"):
+        out, width = backbone.site_shape(projection)
+        down, up = (0.2 * torch.randn(shape, generator=generator) for shape in ((2, width), (out, 2)))
+        factors += [down.requires_grad_(), up.requires_grad_()]
+        updates[projection] = LowRank(down, up, torch.rand((3, 2), generator=generator))
+    updates["k"] = Dense(0.3 * torch.randn(backbone.width, backbone.width, generator=generator), torch.ones(()))
+    found = []
+    for cls_only in (False, True):
+        row = backbone.blocks[-1](tokens, updates, cls_only=cls_only)[:, 0]
+        found.append((row, *torch.autograd.grad(row.square().sum(), factors, allow_unused=True)))
+    for whole, alone in zip(*found, strict=True):
+        assert (whole is None) == (alone is None)
+        if whole is not None:
+            assert torch.allclose(whole, alone, rtol=1e-3, atol=1e-4 * float(whole.detach().abs().max()))
+
+
+def test_a_norm_of_the_keys_is_respected(backbone):
+    """It is no linear map of a token, so keys have to be computed one by one."""
+    tokens = backbone.stem(images(backbone))
+    block = backbone.blocks[0]
+    plain = block(tokens, cls_only=True)
+    block.k_norm = torch.nn.LayerNorm(backbone.width // backbone.heads)
+    assert torch.allclose(block(tokens)[:, :1], block(tokens, cls_only=True), atol=1e-5)
+    assert not torch.allclose(block(tokens, cls_only=True), plain, atol=1e-3)
+
+
+@pytest.mark.parametrize("tokens", [3, attention.PLAIN_UP_TO, attention.PLAIN_UP_TO + 1])
+def test_both_ways_of_attention_are_one_function(tokens):
+    q, k, v = (torch.randn(2, 3, tokens, 8, generator=torch.Generator().manual_seed(i)) for i in range(3))
+    expected = torch.nn.functional.scaled_dot_product_attention(q, k, v)
+    assert torch.allclose(attention.attend(q, k, v), expected, atol=1e-5)
+    with torch.autocast("cpu", torch.bfloat16):
+        rough = attention.attend(*(x.bfloat16() for x in (q, k, v)))
+    assert rough.dtype == torch.bfloat16 and torch.allclose(rough.float(), expected, atol=0.05)
 
 
 def test_blocks_can_be_run_in_parts(backbone):
