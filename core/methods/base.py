@@ -148,11 +148,12 @@ class Method(nn.Module, ABC):
         """What the adapters of `task` add to the backbone."""
         return {}
 
-    def embed(self, tokens: Tensor, task: int) -> Tensor:
-        """(n, width) embeddings with task `task`'s adapters, of tokens that enter `first_block`."""
-        backbone = self.backbone
-        last = backbone.run(tokens, self.first_block, backbone.depth, self.updates(task), cls_only=backbone.cls_only)
-        return backbone.readout(last)
+    def embed(self, tokens: Tensor, task: int, first: int | None = None) -> Tensor:
+        """(n, width) embeddings with task `task`'s adapters, of tokens that enter block `first` (None: first_block)."""
+        return embedded(self.backbone, tokens, self.first_block if first is None else first, self.updates(task))
+
+    def merge(self) -> None:
+        """Fold the adapters into the weights for answering, where one adapter serves every task; undone by training."""
 
     def passes(self) -> tuple[bool, int]:
         """What answering for one image takes: a frozen pass or not, and how many passes through adapted blocks."""
@@ -216,6 +217,11 @@ class Method(nn.Module, ABC):
 
     def load_answer(self, state: Mapping[str, Tensor]) -> None:
         """Take back what `answer_state` returned: enough to answer, not to learn on."""
+
+
+def embedded(backbone: Backbone, tokens: Tensor, first: int, updates: Updates | None = None) -> Tensor:
+    """(n, width) of tokens that enter block `first`."""
+    return backbone.readout(backbone.run(tokens, first, backbone.depth, updates, cls_only=backbone.cls_only))
 
 
 def best_per_task(class_scores: Tensor, classes: list[tuple[int, ...]]) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import torch
 import torch.nn.functional as F
@@ -12,10 +12,11 @@ from torch import Tensor
 
 from core.adapters.bank import AdapterBank, site_shapes
 from core.adapters.describe import describe
+from core.adapters.merge import merged
 from core.adapters.updates import Updates
 from core.backbones.vit import Backbone
 from core.config import RunConfig
-from core.methods.base import Method, Step, TaskState, best_class, best_per_task
+from core.methods.base import Method, Step, TaskState, best_class, best_per_task, embedded
 from core.methods.heads import TaskHeads
 from core.methods.inputs import Inputs
 
@@ -30,8 +31,24 @@ class SharedModel(Method):
         super().__init__(backbone, features, config, device)
         self.bank = AdapterBank(site_shapes(self.adapter_sites(), backbone.site_shape), device)
         self.heads = TaskHeads(backbone.width, device)
+        self._merged: tuple[Backbone, ...] = ()
+        """The backbone with the adapters folded in, or none; in a tuple, so that it is no submodule."""
+
+    def train(self, mode: bool = True) -> Self:
+        if mode:
+            self._merged = ()
+        return super().train(mode)
+
+    def merge(self) -> None:
+        self._merged = (merged(self.backbone, self.present_updates()),)
+
+    def embed(self, tokens: Tensor, task: int, first: int | None = None) -> Tensor:
+        if not self._merged:
+            return super().embed(tokens, task, first)
+        return embedded(self._merged[0], tokens, self.first_block if first is None else first)
 
     def begin_task(self, task: int, classes: tuple[int, ...], generator: torch.Generator) -> None:
+        self._merged = ()
         self.classes.append(classes)
         self.grow(task, generator)
         self.heads.add(len(classes))

@@ -127,8 +127,11 @@ def load_model(folder: Path, device: str = "auto") -> TrainedModel:
         method.load_task(task, tuple(info.classes), state)
     method.load_answer(run.answer)
     precision: Precision = "bfloat16" if manifest.hardware.get("precision") == "bfloat16" else "float32"
+    method.eval()
+    method.merge()
+    method.share_prefix()
     encoder = Encoder(backbone, features, method.first_block, precision, "memory", views=method.views)
-    return TrainedModel(run, manifest, method.eval(), encoder, precision)
+    return TrainedModel(run, manifest, method, encoder, precision)
 
 
 def predict_images(folder: Path, images: Sequence[Path]) -> list[dict[str, Any]]:

@@ -188,7 +188,8 @@ class _Session:
             self.snapshots.append(saved.embeddings["own"])
         if finished:
             self.method.load_shared(self.writer.load_shared(finished - 1))
-        self.method.eval()
+            self.method.eval()
+            self.method.merge()
         for task in range(finished):
             kept = self.stream.tasks[task].train.subset(self.kept[task].train_rows)
             self._watch(task, self._encode(kept, task, "reading training images"))
@@ -221,6 +222,7 @@ class _Session:
     def _evaluate_and_save(self, group: tuple[int, ...], trained: float, trainable: int) -> None:
         began = time.monotonic()
         self.progress.begin("evaluate", group[-1], 0, "answering for the test images")
+        self.method.merge()
         predictions = self.evaluator.predictions(group[-1])
         embeddings = self.recorder.own_embeddings()
         evaluated = time.monotonic() - began
