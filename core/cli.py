@@ -15,7 +15,7 @@ import typer
 
 from core import __version__, listing, report, terminal
 from core.errors import UserError
-from core.failures import CANCELLED, complain, guarded
+from core.failures import CANCELLED, complain, guarded, said
 
 if TYPE_CHECKING:
     from core.runs.store import Run
@@ -204,7 +204,7 @@ def _supervise(folder: Path, work: Work, quiet: bool) -> None:
     except KeyboardInterrupt:
         _mark(folder, "cancelled", "cancelled; finished tasks are kept")
     except Exception as error:
-        _mark(folder, "failed", str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}")
+        _mark(folder, "failed", said(error))
         raise
     finally:
         signal.signal(signal.SIGTERM, previous)

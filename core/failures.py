@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import sys
 from collections.abc import Callable
 
 from core.errors import UserError
+from core.runs.files import is_full
 
 BROKEN, BAD_INPUT, CANCELLED = 1, 2, 130
 
@@ -41,13 +41,26 @@ def _explain(error: Exception, debug: bool) -> tuple[str, int]:
     """One line for `error`, and the exit status."""
     if hasattr(error, "format_message"):  # typer's, for words that it does not know
         return f"error: {error.format_message()} Try `python -m core --help`.", BAD_INPUT
-    if isinstance(error, UserError):
-        return f"error: {error}", BAD_INPUT
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or "allocate memory" in str(error):
-        return "error: out of memory: use a smaller --batch-size or --image-size, or fewer --blocks.", BAD_INPUT
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return "error: The disk is full: free some space; finished tasks are kept.", BAD_INPUT
-    if isinstance(error, OSError) and error.strerror:
-        return f"error: {error.filename or 'system'}: {error.strerror}.", BAD_INPUT
+    known = reason(error)
+    if known is not None:
+        return f"error: {known}", BAD_INPUT
     hint = "" if debug else " This is a defect in Proteus Lab: --debug shows where."
     return f"error: {type(error).__name__}: {error}.{hint}", BROKEN
+
+
+def reason(error: BaseException) -> str | None:
+    """What the person can do about `error`, in one line; None for what only a defect explains."""
+    if isinstance(error, UserError):
+        return str(error)
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or "allocate memory" in str(error):
+        return "out of memory: use a smaller --batch-size or --image-size, or fewer --blocks."
+    if is_full(error):
+        return "The disk is full: free some space; finished tasks are kept."
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename or 'system'}: {error.strerror}."
+    return None
+
+
+def said(error: BaseException) -> str:
+    """`error` as a run's status says it."""
+    return reason(error) or f"{type(error).__name__}: {error}"

@@ -61,7 +61,7 @@ class Evaluator:
     @torch.no_grad()
     def _embed(self, data: EncodedImages, task: int, rows: Tensor) -> Tensor:
         parts = []
-        for batch in rows.split(EMBED_BATCH):
+        for batch in rows.split(EMBED_BATCH) if len(rows) else ():
             tokens = data.tokens(batch)
             padding = EMBED_BATCH - len(batch)
             with autocast(data.frozen.device, self.precision):

@@ -103,6 +103,8 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
         lines = path.read_bytes().split(b"\n")
     except FileNotFoundError:
         return []
+    except OSError as error:
+        raise damaged(path, error) from None
     found = []
     for number, line in enumerate(lines[:-1], start=1):
         try:

@@ -135,7 +135,7 @@ def mark(folder: Path, state: str, message: str) -> None:
         said = read_json(folder / "status.json")
     except UserError:
         said = {"state": "running"}
-    if said["state"] in ACTIVE:
+    if said.get("state") in ACTIVE and worker(folder) in (None, os.getpid()):
         said |= {"state": state, "message": message, "eta_s": None, "updated": now()}
         write_json(folder / "status.json", said)
 

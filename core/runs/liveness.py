@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ from core.errors import UserError
 from core.runs.files import read_json
 
 ACTIVE = ("queued", "running")
+LOCK = "writer.lock"
+"""Locked by whoever writes into a run folder, for as long as that process lives."""
 
 
 def process_started(pid: int) -> float | None:
@@ -49,6 +52,41 @@ def worker(folder: Path) -> int | None:
     return said["pid"] if said.get("state") in ACTIVE and _alive(said) else None
 
 
+class Claim:
+    """The right to write into the run in `folder`, as long as this object lives; one process may have it twice.
+
+    Raises UserError when another process has it, on this machine or in another container.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        if not _locked(self._lock, fcntl.LOCK_EX):
+            raise UserError(f"Run {folder.name} is being trained by another process: wait for it, or cancel it first.")
+
+    def __del__(self) -> None:
+        if hasattr(self, "_lock"):
+            os.close(self._lock)
+
+
+def _claimed(folder: Path) -> bool:
+    """Whether a process other than this one writes into `folder`."""
+    try:
+        with (folder / LOCK).open("rb") as lock:
+            return not _locked(lock.fileno(), fcntl.LOCK_SH)
+    except OSError:
+        return False
+
+
+def _locked(lock: int, kind: int) -> bool:
+    try:
+        fcntl.lockf(lock, kind | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        return False
+    except OSError:  # a file system without locks
+        return True
+    return True
+
+
 def true_status(folder: Path) -> dict[str, Any]:
     """The status document of the run in `folder`; one that claims a dead worker, or is unreadable, reads as failed."""
     for _ in range(2):  # the worker may write its last word between our two looks
@@ -56,7 +94,8 @@ def true_status(folder: Path) -> dict[str, Any]:
             said = read_json(folder / "status.json")
         except UserError:
             return {"state": "failed", "message": f"status.json is missing or damaged; {_remedy(folder)}"}
-        if said.get("state") not in ACTIVE or _alive(said):
+        # The numbers of processes in another container say nothing here, its lock does.
+        if said.get("state") not in ACTIVE or _alive(said) or _claimed(folder):
             return said
     return said | {"state": "failed", "eta_s": None, "message": f"the worker stopped; {_remedy(folder)}"}
 

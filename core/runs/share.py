@@ -46,7 +46,7 @@ _SHARED_FILES = re.compile(
       | sprites/\d{3}\.webp""",
     re.VERBOSE | re.ASCII,
 )
-_LEFT_OUT = re.compile(r"log\.txt|config\.toml|cancel")
+_LEFT_OUT = re.compile(r"log\.txt|config\.toml|cancel|writer\.lock")
 """What a run folder may hold that concerns only the machine it was made on."""
 
 _TABLES = {"predictions": PREDICTION_COLUMNS, "images": IMAGE_COLUMNS, "projection": PROJECTION_COLUMNS}
@@ -158,7 +158,10 @@ def _settle(beside: Path, manifest: Manifest, runs: Path, name: str | None) -> R
     # Whatever process it names is another machine's.
     status = Status.model_validate(true_status(beside)).model_copy(update={"pid": None, "pid_started": None})
     write_json(beside / "status.json", status.model_dump())
-    beside.rename(runs / name)
+    try:
+        beside.rename(runs / name)
+    except OSError as error:  # somebody took the name just now
+        raise UserError(f"A run named {name} cannot be put into {runs} ({error.strerror}): try again.") from None
     sync_folder(runs)
     return Run(runs / name)
 

@@ -6,7 +6,7 @@ import errno
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -30,7 +30,7 @@ from core.runs.files import (
     write_json,
 )
 from core.runs.folders import check_name, find_folder, new_run_name, run_folders
-from core.runs.liveness import ACTIVE, identity, resume_command, true_status, worker
+from core.runs.liveness import ACTIVE, Claim, identity, resume_command, true_status, worker
 from core.runs.schema import (
     IMAGE_COLUMNS,
     PREDICTION_COLUMNS,
@@ -102,8 +102,11 @@ class RunWriter:
     """The only writer of a run folder. A full disk raises UserError; everything finished before stays whole."""
 
     def __init__(self, folder: Path) -> None:
+        """Raises UserError when another process writes into `folder`, which must exist."""
         self.folder = folder
         self._state: str | None = None
+        with self._disk():
+            self._claim = Claim(folder)
 
     @classmethod
     def create(cls, runs: Path, manifest: Manifest) -> RunWriter:
@@ -111,13 +114,16 @@ class RunWriter:
 
         Raises UserError when the name is unsafe or taken, or the folder cannot be made.
         """
-        writer = cls(runs / check_name(manifest.run))
-        if (writer.folder / "manifest.json").exists():
+        folder = runs / check_name(manifest.run)
+        with _disk_of(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        writer = cls(folder)
+        if (folder / "manifest.json").exists():
             raise UserError(f"A run named {manifest.run} is already in {runs}: choose another name, or resume it.")
         with writer._disk():
             for part in ("tasks", "shared", "sprites"):
-                (writer.folder / part).mkdir(parents=True, exist_ok=True)
-            write_json(writer.folder / "manifest.json", manifest.model_dump(mode="json"))
+                (folder / part).mkdir(exist_ok=True)
+            write_json(folder / "manifest.json", manifest.model_dump(mode="json"))
         return writer
 
     @classmethod
@@ -260,17 +266,22 @@ class RunWriter:
         """Whether somebody asked for this run to stop."""
         return (self.folder / "cancel").exists()
 
-    @contextmanager
-    def _disk(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            if is_full(error):
-                reason = f"The disk is full: {self.folder} cannot be written; finished tasks are kept; free some space"
-                raise UserError(f"{reason}, then `{resume_command(self.folder)}`.") from error
-            if isinstance(error, PermissionError) or error.errno == errno.EROFS:
-                raise UserError(f"{self.folder} cannot be written ({error.strerror}): choose another --runs.") from None
-            raise
+    def _disk(self) -> AbstractContextManager[None]:
+        return _disk_of(self.folder)
+
+
+@contextmanager
+def _disk_of(folder: Path) -> Iterator[None]:
+    """What a disk may refuse, as one line for the person."""
+    try:
+        yield
+    except OSError as error:
+        if is_full(error):
+            reason = f"The disk is full: {folder} cannot be written; finished tasks are kept; free some space"
+            raise UserError(f"{reason}, then `{resume_command(folder)}`.") from error
+        if isinstance(error, PermissionError) or error.errno == errno.EROFS:
+            raise UserError(f"{folder} cannot be written ({error.strerror}): choose another --runs.") from None
+        raise
 
 
 class Run:

@@ -139,8 +139,9 @@ class Encoder:
         return self.first_block < self.backbone.depth
 
     def _encode(self, images: ImageSet, advance: Advance) -> EncodedImages:
-        store = self._store(len(images))
-        frozen, embeddings = [], []
+        store = self._store(len(images)) if len(images) else None
+        frozen = [torch.empty(0, self.features.width, device=self.device)]  # there may be no images at all
+        embeddings = [torch.empty(0, self.backbone.width, device=self.device)]
         for start in range(0, len(images), ENCODE_BATCH):
             rows = torch.arange(start, min(start + ENCODE_BATCH, len(images)))
             entering, features, embedding = self._pass(images, rows)

@@ -23,6 +23,7 @@ from core.evaluation.cost import peak_memory_bytes
 from core.evaluation.evaluator import Evaluator
 from core.evaluation.metrics import summary
 from core.evaluation.theory import theory
+from core.failures import said
 from core.methods import method_class
 from core.methods.base import PAST_IS_FROZEN, Method, Step, TaskState
 from core.runs.schema import PREDICTION_COLUMNS, BackboneInfo, Manifest, TaskDone, TaskInfo
@@ -169,7 +170,7 @@ class _Session:
         return writer.folder
 
     def _fail(self, error: BaseException) -> None:
-        message = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+        message = said(error)
         try:
             self.progress.tell("failed", message)
             self.writer.event("end", state="failed", message=message)

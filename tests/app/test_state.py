@@ -67,7 +67,7 @@ def test_a_card_follows_its_folder(runs: Path) -> None:
     folder = write_run(runs, "a-run", tasks=1)
     before = state.stamp(folder)
     (folder / "metrics.json").write_text("{}")
-    assert state.stamp(folder) > before
+    assert state.stamp(folder) != before
 
 
 def test_links_keep_run_and_task_unless_told_otherwise() -> None:

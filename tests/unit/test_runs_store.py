@@ -188,7 +188,7 @@ def test_a_full_disk_is_one_line_and_keeps_finished_tasks(tmp_path: Path) -> Non
         run_folder.save_task(RunWriter.reopen(writer.folder), writer.finished_tasks())
         assert Run(writer.folder).task(0).adapter
     finally:
-        subprocess.run(["umount", str(tmp_path)], check=True)
+        subprocess.run(["umount", "--lazy", str(tmp_path)], check=True)
 
 
 def test_a_file_size_limit_is_one_line_too(tmp_path: Path) -> None:
