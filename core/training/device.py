@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import time
 from typing import Any, Literal
 
 import psutil
@@ -31,23 +30,16 @@ def pick_device(name: str) -> torch.device:
 
 
 def pick_precision(name: str, device: torch.device) -> Precision:
-    """'auto' is bfloat16 where the device multiplies in it faster than in float32: on a CPU that is measured once."""
+    """'auto' is bfloat16 where the device has instructions for its products, as far as torch can tell.
+
+    Asked of the processor, not timed: a busy moment must not change what a run computes (our decision).
+    """
     if name != "auto":
         return "bfloat16" if name == "bfloat16" else "float32"
     if device.type == "cuda":
         return "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
-    return "bfloat16" if _product_seconds(torch.bfloat16) < 0.8 * _product_seconds(torch.float32) else "float32"
-
-
-def _product_seconds(dtype: torch.dtype) -> float:
-    """Seconds of one product of a transformer's shape, the best of five."""
-    a, b = torch.ones(512, 384, dtype=dtype), torch.ones(384, 384, dtype=dtype)
-    seconds = []
-    for _ in range(5):
-        start = time.perf_counter()
-        torch.mm(a, b)
-        seconds.append(time.perf_counter() - start)
-    return min(seconds)
+    can = getattr(torch.cpu, "get_capabilities", dict)()
+    return "bfloat16" if can.get("amx_bf16") or can.get("avx512_bf16") else "float32"
 
 
 def autocast(device: torch.device, precision: Precision) -> torch.autocast:

@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
 from typing import Annotated, Any
+from unittest import mock
 
 import numpy as np
 import psutil
@@ -146,7 +147,9 @@ class Place:
         which = ["--resume", name] if begun else ["--config", str(self.config), "--name", name]
         words = ["--debug", "train", *which, "--runs", str(self.runs), "--quiet"]
         process = self.context.Process(target=command, args=(words, str(self.log(name)), deadly, limits or {}))
-        process.start()
+        # A child runs its parent's main module anew: AppTest leaves a script there that only Streamlit can run.
+        with mock.patch.dict(sys.modules, {"__main__": sys.modules[__name__]}):
+            process.start()
         return process
 
     def log(self, name: str) -> Path:
