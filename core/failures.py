@@ -10,6 +10,7 @@ from core.errors import UserError
 from core.runs.files import is_full
 
 BROKEN, BAD_INPUT, CANCELLED = 1, 2, 130
+_NO_MEMORY = ("OutOfMemoryError", "allocate memory", "could not create a primitive")  # torch's, and oneDNN's
 
 
 def guarded(command: Callable[[], object], debug: bool = False) -> int:
@@ -52,7 +53,7 @@ def reason(error: BaseException) -> str | None:
     """What the person can do about `error`, in one line; None for what only a defect explains."""
     if isinstance(error, UserError):
         return str(error)
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or "allocate memory" in str(error):
+    if isinstance(error, MemoryError) or any(words in f"{type(error).__name__}: {error}" for words in _NO_MEMORY):
         return "out of memory: use a smaller --batch-size or --image-size, or fewer --blocks."
     if is_full(error):
         return "The disk is full: free some space; finished tasks are kept."
