@@ -38,7 +38,7 @@ def pick_precision(name: str, device: torch.device) -> Precision:
         return "bfloat16" if name == "bfloat16" else "float32"
     if device.type == "cuda":
         return "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
-    can = getattr(torch.cpu, "get_capabilities", dict)()
+    can: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
     return "bfloat16" if can.get("amx_bf16") or can.get("avx512_bf16") else "float32"
 
 
