@@ -25,6 +25,7 @@ from core.config import RunConfig
 from core.retrieval.bounds import GaussianMixture
 from core.retrieval.clustering import dirichlet_process_assignments, kmeans_assignments
 from core.retrieval.coding import CodedMeans
+from core.retrieval.components import ComponentTable
 from core.retrieval.whitening import PooledCovariance, Whitening
 
 Clustering = Literal["dpgmm", "kmeans", "means"]
@@ -48,6 +49,8 @@ class WhitenedRetriever:
         """Per task: (classes, features), raw: means of the components, so that they need not be stored."""
         self.whitening: Whitening
         """Of all classes seen so far."""
+        self._table: ComponentTable | None = None
+        """Of the components as they are whitened now; made when first asked for."""
 
     @property
     def tasks(self) -> int:
@@ -104,21 +107,24 @@ class WhitenedRetriever:
         return torch.from_numpy(groups).to(self.device)
 
     def _whiten(self, class_means: list[Tensor]) -> None:
+        self._table = None
         self.whitening = self.pooled.whitening(torch.cat(class_means), self.settings.shrinkage)
+
+    @property
+    def table(self) -> ComponentTable:
+        """Every component as scores compare them now."""
+        if self._table is None:
+            white = [self.whitening(means) for means in self.means]
+            self._table = ComponentTable.of(white, self.counts, self.members)
+        return self._table
 
     def component_scores(self, frozen: Tensor, task: int) -> Tensor:
         """(n, components of task): log π_k − ½‖z − m_k‖², in nats."""
-        return self._component_scores(self.whitening(frozen), task)
-
-    def _component_scores(self, white: Tensor, task: int) -> Tensor:
-        distance = torch.cdist(white, self.whitening(self.means[task])).square()
-        weights = self.counts[task] / self.counts[task].sum()
-        return weights.log() - distance / 2
+        return self.table.of_task(self.whitening(frozen), task)
 
     def scores(self, frozen: Tensor) -> Tensor:
         """(n, tasks): log p(x | task) up to a constant an image, in nats."""
-        white = self.whitening(frozen)
-        return torch.stack([self._component_scores(white, t).logsumexp(1) for t in range(self.tasks)], dim=1)
+        return self.table.by_task(self.whitening(frozen))
 
     def task_mixtures(self) -> list[GaussianMixture]:
         """Each task's density in the whitened space, as `scores` compares them now."""
@@ -131,20 +137,11 @@ class WhitenedRetriever:
         white = self.whitening(frozen)
         if self.clustering == "kmeans":
             return -torch.cdist(white, self.whitening(torch.cat(self.class_means))).square() / 2
-        columns = []
-        for task in range(self.tasks):
-            scores = self._component_scores(white, task)
-            owned = self.members[task]
-            columns += [scores[:, owned == label].logsumexp(1) for label in owned.unique().tolist()]
-        return torch.stack(columns, dim=1)
+        return self.table.by_class(white)
 
     def nearest_component(self, frozen: Tensor, tasks: Tensor) -> Tensor:
         """(n,): the likeliest component of the task named for each image."""
-        nearest = torch.full((len(frozen),), -1, device=self.device)
-        for task in tasks.unique().tolist():
-            rows = tasks.to(self.device) == task
-            nearest[rows] = self.component_scores(frozen[rows], task).argmax(1)
-        return nearest
+        return self.table.nearest(self.whitening(frozen), tasks.to(self.device))
 
     def task_arrays(self, task: int) -> dict[str, np.ndarray]:
         """For mixture.npz: what a task leaves."""
@@ -179,6 +176,7 @@ class WhitenedRetriever:
 
     def load_answer(self, state: Mapping[str, Tensor]) -> None:
         centre, projection = state["whitening.centre"], state["whitening.projection"]
+        self._table = None
         self.whitening = Whitening(centre.to(self.device), projection.to(self.device))
 
 

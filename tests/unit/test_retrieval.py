@@ -15,6 +15,7 @@ from core.config import RunConfig, validate
 from core.errors import UserError
 from core.retrieval.clustering import dirichlet_process_assignments, kmeans_assignments
 from core.retrieval.coding import CodedMeans
+from core.retrieval.components import ComponentTable
 from core.retrieval.mixture import Mixture, fit_mixture
 from core.retrieval.whitened import WhitenedRetriever
 from core.retrieval.whitening import PooledCovariance
@@ -203,3 +204,38 @@ def test_single_images_and_duplicates_can_be_clustered():
     groups = dirichlet_process_assignments(white, np.array([0, 1, 1, 1]), components=3, concentration=0.1, seed=0)
     assert len(groups) == 4
     assert len(set(kmeans_assignments(np.arange(6.0)[:, None], 20, 0))) == 6
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(0, 1000), st.lists(st.integers(1, 7), min_size=1, max_size=6), st.sampled_from([1, 5, 90]))
+def test_one_product_scores_as_each_component_would_alone(seed, sizes, images):
+    """Tasks and classes with any numbers of components; n images, of which one product serves all."""
+    generator = torch.Generator().manual_seed(seed)
+    means = [5 * torch.randn(size, 4, generator=generator) for size in sizes]
+    counts = [torch.randint(1, 50, (size,), generator=generator) for size in sizes]
+    members = [2 * task + torch.arange(size) % 2 for task, size in enumerate(sizes)]
+    white = 5 * torch.randn(images, 4, generator=generator)
+    table = ComponentTable.of(means, counts, members)
+    by_class = []
+    for task, (mean, count) in enumerate(zip(means, counts, strict=True)):
+        distance = (white.double()[:, None] - mean.double()).square().sum(2)
+        alone = (count.double() / count.sum()).log() - distance / 2
+        assert torch.allclose(table.of_task(white, task).double(), alone, atol=1e-3)
+        assert torch.allclose(table.by_task(white)[:, task].double(), alone.logsumexp(1), atol=1e-3)
+        nearest = table.nearest(white, torch.full((images,), task))
+        assert torch.allclose(alone.gather(1, nearest[:, None])[:, 0], alone.amax(1), atol=1e-3)
+        by_class += [alone[:, members[task] == label].logsumexp(1) for label in members[task].unique().tolist()]
+    assert torch.allclose(table.by_class(white).double(), torch.stack(by_class, dim=1), atol=1e-3)
+
+
+def test_scores_do_not_depend_on_how_many_images_there_are(monkeypatch):
+    x, labels = blobs(classes=4)
+    retriever = built("dpgmm")
+    for task in range(2):
+        retriever.fit(task, x[labels // 2 == task], labels[labels // 2 == task])
+    whole, tasks = retriever.scores(x), retriever.scores(x).argmax(1)
+    nearest = retriever.nearest_component(x, tasks)
+    monkeypatch.setattr("core.retrieval.components._ROWS", 7)
+    assert torch.allclose(retriever.scores(x), whole, atol=1e-4)
+    assert torch.equal(retriever.nearest_component(x, tasks), nearest)
+    assert retriever.scores(x[:0]).shape == (0, 2) and len(retriever.nearest_component(x[:0], tasks[:0])) == 0
