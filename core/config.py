@@ -9,7 +9,7 @@ import tomllib
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from core.errors import UserError, nearest
 
@@ -38,6 +38,10 @@ class StreamConfig(Section):
     test_per_class: int | None = Field(None, ge=1)
     test_fraction: float = Field(0.2, gt=0, lt=1)
     """Share of each class kept for testing where the data has no test folder."""
+    held_out: int = Field(0, ge=0)
+    """So many classes, drawn by the seed, that no task learns: what the model still knows of them is its retention."""
+    held_out_per_class: int = Field(20, ge=1)
+    """Images of each, at most, for its neighbours and for its questions."""
 
 
 class BackboneConfig(Section):
@@ -109,6 +113,27 @@ class RetrievalConfig(Section):
     """Weight of the task head's log-softmax beside the whitened class score inside a task."""
 
 
+class RetentionConfig(Section):
+    """What is measured beside the stream's own accuracy."""
+
+    neighbours: int = Field(20, ge=1)
+    """k of the nearest-neighbour accuracy on held-out classes."""
+    templates: tuple[str, ...] = ("a photo of a {}.",)
+    """Sentences for zero-shot answers about held-out classes, where the backbone has a text tower; {} is the class."""
+    shifts: tuple[str, ...] = ()
+    """Corruptions of the test images after the last task, such as gaussian-noise; ("all",) is every one."""
+    severities: tuple[Literal[1, 2, 3, 4, 5], ...] = (1, 2, 3, 4, 5)
+    shift_images: int = Field(200, ge=1)
+    """At most so many test images, spread over the tasks, are corrupted."""
+
+    @field_validator("templates")
+    @classmethod
+    def _has_a_place(cls, templates: tuple[str, ...]) -> tuple[str, ...]:
+        if not templates or any(template.count("{}") != 1 for template in templates):
+            raise ValueError("write at least one template, each with one {} for the class")
+        return templates
+
+
 class RecordConfig(Section):
     """What the run folder keeps for looking at."""
 
@@ -141,6 +166,7 @@ class RunConfig(Section):
     method: MethodConfig = MethodConfig()
     training: TrainingConfig = TrainingConfig()
     retrieval: RetrievalConfig = RetrievalConfig()
+    retention: RetentionConfig = RetentionConfig()
     record: RecordConfig = RecordConfig()
 
 

@@ -7,6 +7,7 @@ open_clip's attention is `nn.MultiheadAttention` with one fused `in_proj_weight`
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import open_clip
 from open_clip.transformer import ResidualAttentionBlock, VisionTransformer
@@ -24,6 +25,24 @@ def load_clip(name: str, pretrained: str | None, image_size: int | None) -> Back
     `pretrained` is a tag of the hub or a local checkpoint; None is the first tag that open_clip lists.
     Raises UserError for an unknown name or tag, weights that cannot be had, or a tower that is not a plain ViT.
     """
+    model, name, pretrained = load_both_towers(name, pretrained, image_size)
+    source = "local checkpoint" if Path(pretrained).is_file() else pretrained
+    return _backbone(model.visual, f"open_clip/{name}", f"{name} ({source})")
+
+
+def load_both_towers(name: str, pretrained: str | None, image_size: int | None) -> tuple[Any, str, str]:
+    """open_clip's own model, in evaluation mode, with the registered name and the tag or file that it came from.
+
+    Raises UserError as `load_clip` does.
+    """
+    name, pretrained = resolved(name, pretrained)
+    with hub_access(f"open_clip/{name}"):
+        model = open_clip.create_model(name, pretrained=pretrained, force_image_size=image_size)
+    return model.eval(), name, pretrained
+
+
+def resolved(name: str, pretrained: str | None) -> tuple[str, str]:
+    """The registered name of a model, and the tag or file of its weights. Raises UserError as `load_clip` does."""
     name = _registered(name)
     pretrained = pretrained or _first_tag(name)
     local = Path(pretrained).is_file()
@@ -31,9 +50,7 @@ def load_clip(name: str, pretrained: str | None, image_size: int | None) -> Back
         raise UserError(f"No checkpoint file at {pretrained}: check backbone.pretrained.")
     if not local and not open_clip.is_pretrained_cfg(name, pretrained):
         raise unknown(f"pretrained tag of {name}", pretrained, open_clip.list_pretrained_tags_by_model(name))
-    with hub_access(f"open_clip/{name}"):
-        model = open_clip.create_model(name, pretrained=pretrained, force_image_size=image_size)
-    return _backbone(model.visual, f"open_clip/{name}", f"{name} ({'local checkpoint' if local else pretrained})")
+    return name, pretrained
 
 
 def _registered(name: str) -> str:

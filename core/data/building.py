@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from core.config import StreamConfig
 from core.data.catalog import SPLIT_DIGITS, known_streams
 from core.data.collection import Collection, candidates
@@ -15,7 +17,7 @@ from core.data.division import Part, by_count, by_list, by_prefix
 from core.data.images import ImageSet, Item
 from core.data.report import LISTED, TINY_CLASS, ClassCount, Report, Skipped
 from core.data.selection import Shelf, duplicates, fill
-from core.data.streams import Stream, Task
+from core.data.streams import HeldOut, Stream, Task
 from core.errors import UserError, nearest
 
 
@@ -74,7 +76,8 @@ def build(config: StreamConfig, parts: Sequence[Collection], seed: int) -> Strea
     """The stream made of `parts`; see `core.data.streams.open_stream`."""
     sources = _sources(parts)
     _require_two(list(sources), parts)
-    division = _divide(config, parts, sources, seed)
+    apart = _apart(config, list(sources), seed)
+    division = _divide(config, parts, {name: source for name, source in sources.items() if name not in apart}, seed)
     class_names = [name for part in division for name in part.classes]
     _require_two(class_names, parts)
     shelves = _shelves(config, sources, class_names, seed, mixed=len(parts) > 1)
@@ -96,15 +99,44 @@ def build(config: StreamConfig, parts: Sequence[Collection], seed: int) -> Strea
         )
         for index, part in enumerate(division)
     )
+    held_out = _held_out(config, sources, apart, seed) if apart else None
     sizes = {part.image_size for part in parts}
     return Stream(
         name="+".join(part.name for part in parts),
         class_names=tuple(class_names),
         tasks=tasks,
         image_size=sizes.pop() if len(sizes) == 1 else None,
-        fingerprint=_fingerprint(class_names, tasks),
-        report=_report(config, parts, [name for name in sources if name not in numbers], shelves, skipped),
+        fingerprint=_fingerprint(class_names, tasks, held_out),
+        report=_report(config, parts, [n for n in sources if n not in numbers and n not in apart], shelves, skipped),
+        held_out=held_out,
     )
+
+
+def _apart(config: StreamConfig, names: list[str], seed: int) -> list[str]:
+    """The classes that no task may learn: drawn by the seed from those that no list of tasks names."""
+    listed = {name for task in config.task_classes or () for name in task}
+    free = [name for name in names if name not in listed]
+    most = len(free) if listed else len(free) - 2
+    if config.held_out > most:
+        raise UserError(f"held_out is {config.held_out}, but at most {max(most, 0)} classes can be spared: lower it.")
+    order = np.random.default_rng(seed).permutation(len(free))
+    return [free[index] for index in sorted(order[len(free) - config.held_out :])]
+
+
+def _held_out(config: StreamConfig, sources: dict[str, _Source], names: Sequence[str], seed: int) -> HeldOut:
+    limit = config.held_out_per_class
+    limited = config.model_copy(update={"train_per_class": limit, "test_per_class": limit})
+    shelves = _shelves(limited, sources, names, seed, mixed=False)
+    fill(shelves)
+    half = len(names)
+    parts = [
+        ImageSet(
+            [item for shelf in side for item in shelf.kept],
+            [number for number, shelf in enumerate(side) for _ in shelf.kept],
+        )
+        for side in (shelves[:half], shelves[half:])
+    ]
+    return HeldOut(tuple(names), *parts)
 
 
 def _require_two(class_names: Sequence[str], parts: Sequence[Collection]) -> None:
@@ -130,11 +162,11 @@ def _divide(config: StreamConfig, parts: Sequence[Collection], sources: dict[str
     for collection in parts:
         shown = {source.name: name for name, source in sources.items() if source.collection is collection}
         if config.task_by == "prefix":
-            own = by_prefix(collection.class_names, config.tasks, collection.where)
+            own = by_prefix(list(shown), config.tasks, collection.where)
         else:
             count = config.tasks if config.tasks is not None else collection.tasks
             order_seed = seed if collection.shuffle else None
-            own = by_count(collection.class_names, count, order_seed, collection.where)
+            own = by_count(list(shown), count, order_seed, collection.where)
         prefix = f"{collection.name}: " if len(parts) > 1 else ""
         division += [Part(prefix + part.name, tuple(shown[name] for name in part.classes)) for part in own]
     return division
@@ -161,10 +193,12 @@ def _prefixed(part: str, items: Sequence[Item]) -> list[Item]:
     return [replace(item, name=f"{part}/{item.name}") for item in items]
 
 
-def _fingerprint(class_names: Sequence[str], tasks: Sequence[Task]) -> str:
+def _fingerprint(class_names: Sequence[str], tasks: Sequence[Task], held_out: HeldOut | None) -> str:
     digest = hashlib.sha256("\0".join(class_names).encode())
     for task in tasks:
         digest.update(f"\n{task.name}\0{task.classes}\0{task.train.fingerprint}\0{task.test.fingerprint}".encode())
+    if held_out:
+        digest.update(f"\n{held_out.class_names}\0{held_out.train.fingerprint}\0{held_out.test.fingerprint}".encode())
     return digest.hexdigest()
 
 

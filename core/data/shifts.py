@@ -6,12 +6,14 @@ the side of the image, so that a severity means the same share of the picture at
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from io import BytesIO
+from zlib import crc32
 
 import numpy as np
 from PIL import Image, ImageFilter
 
+from core.data.images import ImageSet
 from core.errors import UserError, unknown
 
 SEVERITIES = (1, 2, 3, 4, 5)
@@ -27,6 +29,34 @@ STRENGTHS: dict[str, tuple[float, float, float, float, float]] = {
 """Shift → its strength at severities 1 to 5."""
 
 
+class ShiftedImages(ImageSet):
+    """The pictures of a set under one shift. An image's noise is decided by its content alone."""
+
+    def __init__(self, images: ImageSet, name: str, severity: int) -> None:
+        """Raises UserError for an unknown shift or a severity outside 1 to 5."""
+        super().__init__(images._items, images.labels)
+        check_shift(name, severity)
+        self.name, self.severity = name, severity
+        self.identities = tuple(f"{identity}@{name}:{severity}" for identity in self.identities)
+
+    def image(self, index: int) -> Image.Image:
+        return self._shifted(super().image(index))
+
+    def subset(self, indices: Sequence[int] | np.ndarray) -> ShiftedImages:
+        return ShiftedImages(super().subset(indices), self.name, self.severity)
+
+    def _shifted(self, image: Image.Image) -> Image.Image:
+        return shift_image(image, self.name, self.severity, np.random.default_rng(crc32(image.tobytes())))
+
+
+def check_shift(name: str, severity: int) -> None:
+    """Raises UserError for an unknown shift or a severity outside 1 to 5."""
+    if name not in STRENGTHS:
+        raise unknown("shift", name, STRENGTHS)
+    if severity not in SEVERITIES:
+        raise UserError(f"Severity {severity} of “{name}” is not one of 1 to 5.")
+
+
 def shift_names() -> list[str]:
     """The names that `shift_image` and `shift_pixels` know."""
     return list(STRENGTHS)
@@ -37,10 +67,7 @@ def shift_image(image: Image.Image, name: str, severity: int, generator: np.rand
 
     Raises UserError for an unknown shift or a severity outside 1 to 5.
     """
-    if name not in STRENGTHS:
-        raise unknown("shift", name, STRENGTHS)
-    if severity not in SEVERITIES:
-        raise UserError(f"Severity {severity} of “{name}” is not one of 1 to 5.")
+    check_shift(name, severity)
     return _SHIFTS[name](image.convert("RGB"), STRENGTHS[name][severity - 1], generator)
 
 

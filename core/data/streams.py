@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from core.data.images import ImageSet
     from core.data.report import Report
 
-__all__ = ["Stream", "StreamInfo", "Task", "known_streams", "open_stream"]
+__all__ = ["HeldOut", "Stream", "StreamInfo", "Task", "known_streams", "open_stream"]
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,15 @@ class Task:
     name: str
     classes: tuple[int, ...]
     """Positions in `Stream.class_names`."""
+    train: ImageSet
+    test: ImageSet
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Classes that no task learns: what is left of what the model knew. Labels are positions in `class_names`."""
+
+    class_names: tuple[str, ...]
     train: ImageSet
     test: ImageSet
 
@@ -46,6 +55,7 @@ class Stream:
     fingerprint: str
     """sha256 over names, labels, contents and the division into tasks: equal on every machine with the same images."""
     report: Report
+    held_out: HeldOut | None = None
 
 
 def open_stream(config: StreamConfig, seed: int, cache: Path | None = None) -> Stream:

@@ -12,8 +12,8 @@ images.parquet       IMAGE_COLUMNS, a row an image: all test images, and some tr
 embeddings.npz       float16 (images, width), one array a space, aligned with images.parquet
 projection.parquet   PROJECTION_COLUMNS
 sprites/000.webp     1,024 thumbnails a sheet, 32 a row
-metrics.json         core.evaluation.metrics.summary of the predictions, with costs; `theory`, TaskDone.theory of every
-                     task, null where empty
+metrics.json         core.evaluation.metrics.summary of the predictions, with costs; `theory` and `retention`, those of
+                     TaskDone of every task, null where empty; `shifts`, accuracy under corruptions after the last task
 """
 
 from __future__ import annotations
@@ -120,6 +120,8 @@ class TaskDone(Document):
     """Bytes that this task adds to what must be kept to answer for it."""
     theory: dict[str, float | None] = {}
     """core.evaluation.theory once this task is learned; empty where nothing is known, and in older runs."""
+    retention: dict[str, float] = {}
+    """core.evaluation.retention once this task is learned; empty without held-out classes, and in older runs."""
 
 
 PREDICTION_COLUMNS = pa.schema(

@@ -17,11 +17,13 @@ from core.backbones.features import FrozenFeatures
 from core.backbones.vit import Backbone
 from core.config import RunConfig, validate
 from core.data.images import ImageSet
+from core.data.shifts import check_shift
 from core.data.streams import Stream, open_stream
 from core.errors import UserError
 from core.evaluation.cost import peak_memory_bytes
 from core.evaluation.evaluator import Evaluator
 from core.evaluation.metrics import summary
+from core.evaluation.retention import RetentionProbe, accuracy_under_shifts, shift_names
 from core.evaluation.theory import theory
 from core.failures import said
 from core.methods import method_class
@@ -85,6 +87,8 @@ class _Session:
         self.started = time.monotonic()
         self.config = config
         method_type = method_class(config.method.name)
+        for shift in shift_names(config.retention.shifts):
+            check_shift(shift, config.retention.severities[0])
         self.device = pick_device(config.training.device)
         self.precision: Precision = precision or pick_precision(config.training.precision, self.device)
         self.stream: Stream = open_stream(config.stream, config.seed)
@@ -155,6 +159,7 @@ class _Session:
         writer.event("start", method=self.config.method.name, tasks=len(self.stream.tasks))
         try:
             self._restore(writer.finished_tasks())
+            self.probe = self._retention_probe()
             for group in self.groups:
                 if group[-1] >= writer.finished_tasks():
                     self._learn(group)
@@ -226,6 +231,7 @@ class _Session:
         self.method.merge()
         predictions = self.evaluator.predictions(group[-1])
         embeddings = self.recorder.own_embeddings()
+        left = self.probe.after(self.evaluator, group[-1]) if self.probe else {}
         evaluated = time.monotonic() - began
         present = summary(predictions, len(self.stream.tasks))
         retrieval = _row(present["matrices"]["retrieval"], group[-1])
@@ -241,6 +247,7 @@ class _Session:
                     trainable_parameters=trainable,
                     stored_bytes=state.stored_bytes(),
                     theory=expected if last else {},
+                    retention=left if last else {},
                 ),
                 adapter=state.adapter,
                 head=state.head,
@@ -260,6 +267,7 @@ class _Session:
             accuracy=_row(present["matrices"]["class_incremental"], group[-1]),
             task_aware=_row(present["matrices"]["task_aware"], group[-1]),
             retrieval=retrieval,
+            retention=left,
             train_seconds=trained,
             evaluate_seconds=evaluated,
         )
@@ -301,6 +309,8 @@ class _Session:
             **summary(pa.concat_tables(tables), tasks),
             **answer_costs(self.method, self.encoder, self.recorder.watches[-1].test, self.precision),
             "theory": [task.theory or None for task in done],
+            "retention": [task.retention or None for task in done],
+            "shifts": self._under_shifts(),
             "seconds": time.monotonic() - self.started,
             "train_seconds": self.train_seconds,
             "evaluate_seconds": self.evaluate_seconds,
@@ -309,6 +319,30 @@ class _Session:
             "shared_bytes": shared,
             "trainable_parameters_per_task": self.trainable,
         }
+
+    def _retention_probe(self) -> RetentionProbe | None:
+        held_out, settings = self.stream.held_out, self.config.retention
+        if held_out is None:
+            return None
+        bank, queries = (self._encode(each, 0, "reading held-out classes") for each in (held_out.train, held_out.test))
+        words = None
+        if self.backbone.family == "open_clip":
+            from core.backbones.clip_text import zero_shot
+
+            name, weights = self.config.backbone.name.removeprefix("open_clip/"), self.config.backbone.pretrained
+            words = zero_shot(name, weights, held_out.class_names, settings.templates).to(self.device)
+        return RetentionProbe(bank, queries, settings.neighbours, words)
+
+    def _under_shifts(self) -> dict[str, list[float]] | None:
+        """Accuracy under the shifts that were asked for, after the last task."""
+        settings, last = self.config.retention, len(self.stream.tasks) - 1
+        shifts = shift_names(settings.shifts)
+        if not shifts:
+            return None
+        self.progress.begin("evaluate", last, 0, "answering for corrupted images")
+        return accuracy_under_shifts(
+            self.evaluator, self.encoder, shifts, settings.severities, settings.shift_images, self._embedded
+        )
 
     def _encode(self, images: ImageSet, task: int, message: str) -> EncodedImages:
         self.progress.begin("prepare", task, len(images), message)

@@ -1,0 +1,95 @@
+"""What is left of what the backbone knew: accuracy on classes that no task learns, before and after; and under shifts.
+
+Retention is judged on held-out classes: by nearest neighbours in the embedding (core.evaluation.knn), for any backbone,
+and by zero-shot answers where there is a text tower. "Before" is the frozen backbone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from core.data.images import ImageSet
+from core.data.shifts import STRENGTHS, ShiftedImages
+from core.evaluation.evaluator import Evaluator
+from core.evaluation.knn import knn_accuracy
+from core.evaluation.metrics import retention
+from core.training.encoding import EncodedImages, Encoder
+
+if TYPE_CHECKING:
+    from core.backbones.clip_text import ZeroShot
+
+
+class RetentionProbe:
+    """Held-out images, encoded once, and the accuracies of the frozen backbone on them."""
+
+    def __init__(
+        self, bank: EncodedImages, queries: EncodedImages, neighbours: int, zero_shot: ZeroShot | None = None
+    ) -> None:
+        """`bank` holds the neighbours, `queries` the questions; labels of both are positions in the held-out names."""
+        self.bank, self.queries, self.neighbours, self.zero_shot = bank, queries, neighbours, zero_shot
+        self.before = self._accuracies(bank.embedding, queries.embedding)
+
+    @torch.no_grad()
+    def after(self, evaluator: Evaluator, task: int) -> dict[str, float]:
+        """For TaskDone.retention: knn_before, knn_after, knn_retention (after / before), and zero_shot_… the same.
+
+        With an adapter a task it is that of `task` that is asked: the newest, which has moved most.
+        """
+        frozen = evaluator.method.first_block == evaluator.method.backbone.depth
+        bank, queries = (
+            data.embedding if frozen else evaluator.inputs(data, task).embedding(task)
+            for data in (self.bank, self.queries)
+        )
+        found: dict[str, float] = {}
+        for name, after in self._accuracies(bank, queries).items():
+            before = self.before[name]
+            found |= {f"{name}_before": before, f"{name}_after": after, f"{name}_retention": retention(before, after)}
+        return found
+
+    def _accuracies(self, bank: Tensor, queries: Tensor) -> dict[str, float]:
+        labels = self.queries.labels
+        found = {"knn": knn_accuracy(bank, self.bank.labels, queries, labels, self.neighbours)}
+        if self.zero_shot:
+            right = self.zero_shot.logits(queries).argmax(1) == labels
+            found["zero_shot"] = float(right.float().mean())
+        return found
+
+
+def shift_names(names: Sequence[str]) -> tuple[str, ...]:
+    """The shifts that a configuration asks for; ("all",) is every one."""
+    return tuple(STRENGTHS) if tuple(names) == ("all",) else tuple(names)
+
+
+@torch.no_grad()
+def accuracy_under_shifts(
+    evaluator: Evaluator,
+    encoder: Encoder,
+    shifts: Sequence[str],
+    severities: Sequence[int],
+    images: int,
+    advance: Callable[[int], None],
+) -> dict[str, list[float]]:
+    """'none' → [accuracy], and shift → class-incremental accuracy at each severity, on the same test images.
+
+    At most `images` of the watched test images, spread evenly. `advance` is called with the images encoded.
+    """
+    tests = [watched.data.images for watched in evaluator.tests]
+    whole = ImageSet.joined(tests)
+    tasks = np.concatenate([np.full(len(watched.data), watched.task) for watched in evaluator.tests])
+    rows = np.unique(np.linspace(0, len(whole) - 1, min(images, len(whole))).astype(int))
+    chosen, true = whole.subset(rows), torch.from_numpy(tasks[rows])
+
+    def accuracy(shown: ImageSet) -> float:
+        inputs = evaluator.inputs(encoder.encode(shown, advance), true)
+        answers = evaluator.method.classify(inputs, evaluator.method.task_scores(inputs).argmax(1))
+        return float((answers.cpu() == torch.from_numpy(shown.labels.copy())).float().mean())
+
+    found = {"none": [accuracy(chosen)]}
+    for name in shifts:
+        found[name] = [accuracy(ShiftedImages(chosen, name, severity)) for severity in severities]
+    return found
