@@ -62,9 +62,12 @@ def own() -> Source | None:
         found = datasets.find(identity)
         return _upload(found) if found is not None else None
     if folder := parameter("folder", "").strip():
-        path = Path(folder).expanduser()
+        try:
+            path = Path(folder).expanduser().resolve()
+        except (OSError, ValueError, RuntimeError):  # no path at all, such as ~nobody
+            return None
         name = path.stem if path.suffix == ".zip" else path.name
-        return Source("folder", folder, name or folder, str(path.resolve()))
+        return Source("folder", folder, name or folder, str(path))
     return None
 
 
@@ -75,9 +78,8 @@ def chosen() -> Source:
 
 
 def is_missing() -> bool:
-    """Whether the URL names an upload that is not here."""
-    identity = parameter("data", "")
-    return bool(identity) and datasets.find(identity) is None
+    """Whether the URL names images of one's own, and they are not here."""
+    return bool(parameter("data", "") or parameter("folder", "").strip()) and own() is None
 
 
 def number(key: str, low: int, high: int) -> int | None:

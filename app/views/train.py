@@ -46,7 +46,7 @@ def render() -> None:
 def _shown(active: str | None) -> Path | None:
     """The run to show: the one that trains, else the user's own one that the URL names."""
     name = active or parameter(RUN, "")
-    if not name or (active is None and not (runs_folder() / name).is_dir()):
+    if not name:
         return None
     try:
         folder = find_folder(runs_folder(), name)

@@ -8,29 +8,18 @@ import shutil
 import stat
 import zipfile
 import zlib
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from core.errors import UserError
-from core.runs import formats
-from core.runs.files import damaged, read_json, read_lines, replacing, sync_folder, write_json
+from core.runs.checks import MAX_BYTES, check_folder
+from core.runs.files import replacing, sync_folder, write_json
 from core.runs.folders import check_name
-from core.runs.liveness import true_status
-from core.runs.schema import IMAGE_COLUMNS, PREDICTION_COLUMNS, PROJECTION_COLUMNS, Manifest, Status
-from core.runs.store import Run, read_manifest
+from core.runs.schema import Manifest
+from core.runs.store import Run
 
 MAX_FILES = 20_000
-MAX_BYTES = 8 << 30
-"""Of all files together, unpacked."""
 MAX_DOCUMENT_BYTES = 256 << 20
 """Of one JSON file."""
-MAX_ROWS = 50_000_000
-MAX_SHEET_SIDE = 8192
 
 _SHARED_FILES = re.compile(
     r"""(?:manifest|status|metrics)\.json
@@ -48,8 +37,6 @@ _SHARED_FILES = re.compile(
 )
 _LEFT_OUT = re.compile(r"log\.txt|config\.toml|cancel|writer\.lock")
 """What a run folder may hold that concerns only the machine it was made on."""
-
-_TABLES = {"predictions": PREDICTION_COLUMNS, "images": IMAGE_COLUMNS, "projection": PROJECTION_COLUMNS}
 
 
 def export_run(run: Run, path: Path) -> Path:
@@ -87,7 +74,7 @@ def import_run(path: Path, runs: Path, name: str | None = None) -> Run:
             beside.mkdir()
             for inside, member in members.items():
                 _unpack(archive, member, beside / inside)
-        manifest = _check_folder(beside)
+        manifest = check_folder(beside)
         return _settle(beside, manifest, runs, name)
     except FileNotFoundError as error:
         raise UserError(f"There is no file at {error.filename or path}: check the path.") from None
@@ -156,97 +143,12 @@ def _settle(beside: Path, manifest: Manifest, runs: Path, name: str | None) -> R
         raise UserError(f"A run named {name} is already in {runs}: import it under another name with --name.")
     write_json(beside / "manifest.json", manifest.model_dump(mode="json") | {"run": name})
     # Whatever process it names is another machine's.
-    status = Status.model_validate(true_status(beside)).model_copy(update={"pid": None, "pid_started": None})
-    write_json(beside / "status.json", status.model_dump())
+    status = Run(beside).status
+    told = {"pid": None, "pid_started": None, "message": status.message.replace(beside.name, name)}
+    write_json(beside / "status.json", status.model_dump() | told)
     try:
         beside.rename(runs / name)
     except OSError as error:  # somebody took the name just now
         raise UserError(f"A run named {name} cannot be put into {runs} ({error.strerror}): try again.") from None
     sync_folder(runs)
     return Run(runs / name)
-
-
-def _check_folder(folder: Path) -> Manifest:
-    """The manifest of an unpacked run. Raises UserError for the first document or table that is not as it must be."""
-    manifest = read_manifest(folder)
-    checks: dict[str, Callable[[Path], Any]] = {
-        ".json": read_json,
-        ".jsonl": read_lines,
-        ".parquet": _check_table,
-        ".npz": _check_arrays,
-        ".safetensors": _check_tensors,
-        ".webp": _check_sheet,
-    }
-    for file in sorted(file for file in folder.rglob("*") if file.is_file()):
-        checks[file.suffix](file)
-    run = Run(folder)
-    for task in range(run.finished_tasks()):
-        run.task(task).done  # noqa: B018
-    _check_rows(run)
-    return manifest
-
-
-def _check_table(path: Path) -> None:
-    """Sizes first: a small parquet file can claim an enormous table."""
-    try:
-        about = pq.ParquetFile(path).metadata
-        groups = [about.row_group(index) for index in range(about.num_row_groups)]
-        columns = [group.column(index) for group in groups for index in range(group.num_columns)]
-    except (OSError, ValueError, pa.ArrowException) as error:
-        raise damaged(path, error) from None
-    values, size = sum(column.num_values for column in columns), sum(c.total_uncompressed_size for c in columns)
-    if about.num_rows > MAX_ROWS or values > 50 * MAX_ROWS or size > MAX_BYTES:
-        raise damaged(path, f"{about.num_rows:,} rows, {size:,} bytes")
-    formats.read_table(path, _TABLES[path.stem])
-
-
-def _check_arrays(path: Path) -> None:
-    """npz as we write it is not compressed, so it holds no more than its own size."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            inside = archive.infolist()
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise damaged(path, error) from None
-    if sum(member.file_size for member in inside) > path.stat().st_size:
-        raise damaged(path, "more inside than its size allows")
-    for name, array in formats.read_arrays(path).items():
-        if not isinstance(array, np.ndarray):
-            raise damaged(path, f"“{name}” is not an array")
-
-
-def _check_tensors(path: Path) -> None:
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="numpy") as file:
-            file.keys()
-    except (OSError, SafetensorError, ValueError) as error:
-        raise damaged(path, error) from None
-
-
-def _check_sheet(path: Path) -> None:
-    from PIL import Image
-
-    try:
-        with Image.open(path, formats=["WEBP"]) as sheet:
-            size = sheet.size
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise damaged(path, error) from None
-    if max(size) > MAX_SHEET_SIDE:
-        raise damaged(path, f"{size[0]} × {size[1]} pixels")
-
-
-def _check_rows(run: Run) -> None:
-    """Rows that name an image must name one that is there."""
-    if not (run.folder / "images.parquet").exists():
-        return
-    count = run.images().num_rows
-    for table, file in ((run.predictions(), "predictions"), (run.projection(), "projection")):
-        ids = table["image"].to_numpy()
-        if len(ids) and not 0 <= ids.min() <= ids.max() < count:
-            raise damaged(run.folder / f"{file}.parquet", f"names images beyond the {count} there are")
-    arrays = run.folder / "embeddings.npz"
-    if arrays.exists():
-        for space, rows in formats.read_arrays(arrays).items():
-            if rows.ndim != 2 or len(rows) != count:
-                raise damaged(arrays, f"“{space}” does not match the {count} images")

@@ -237,14 +237,14 @@ def test_two_imports_of_one_run_at_once_leave_one(tmp_path: Path, monkeypatch: p
     from core.runs import share
 
     exported = share.export_run(Run(run_folder.write_run(tmp_path / "here")), tmp_path / "a.zip")
-    checked = share._check_folder
+    checked = share.check_folder
 
     def slowly(folder: Path):  # while one is being checked, the other arrives
-        monkeypatch.setattr(share, "_check_folder", checked)
+        monkeypatch.setattr(share, "check_folder", checked)
         import_run(exported, tmp_path / "runs")
         return checked(folder)
 
-    monkeypatch.setattr(share, "_check_folder", slowly)
+    monkeypatch.setattr(share, "check_folder", slowly)
     with pytest.raises(UserError, match="already in"):
         import_run(exported, tmp_path / "runs")
     assert [path.name for path in (tmp_path / "runs").iterdir()] == ["a-run"]
