@@ -82,7 +82,9 @@ class TrainingConfig(Section):
     device: str = "auto"
     """'auto', 'cpu', 'cuda' or 'cuda:N'."""
     cache: Literal["auto", "memory", "disk", "off"] = "auto"
-    """Where the activations of the frozen first blocks are kept; 'auto' decides by free memory."""
+    """Where the activations of the frozen first blocks are kept; 'auto' is memory, then disk, then off."""
+    cache_mb: int | None = Field(None, ge=0)
+    """Megabytes of memory that 'auto' may fill; None is a quarter of what is free when the run begins."""
 
 
 class RetrievalConfig(Section):
@@ -97,8 +99,8 @@ class RetrievalConfig(Section):
     views: Literal[1, 2] = 1
     """2 averages the frozen features of an image and its mirror image, in training and testing; costs a second frozen
     pass. For photographs, not for letters or digits."""
-    shrinkage: float | None = Field(0.02, ge=0, le=1)
-    """Share of the scaled identity in the pooled within-class covariance; None is Ledoit and Wolf's estimate."""
+    shrinkage: float | None = Field(None, ge=0, le=1)
+    """Share of the scaled identity in the pooled within-class covariance; None follows features and images so far."""
     components: int = Field(20, ge=1, le=1000)
     """Truncation of a task's Dirichlet process (likelihood), or number of a task's clusters (kmeans)."""
     class_components: int = Field(2, ge=1, le=100)

@@ -160,7 +160,7 @@ def _in_space(recorded: Recorded, space: str, trained: np.ndarray, tested: np.nd
 
     The run's whitened space is that of its end, also where fewer tasks take part. In the others only the training
     images of the tasks that take part count. The plain one is divided by the root of their mean within-class variance;
-    for the whitening Ledoit and Wolf choose the shrinkage, as the run's own was chosen for many more images.
+    for the whitening the shrinkage follows the number of these images, as the run's own follows that of all.
     """
     if space == "whitened":
         values = recorded.spaces[space].astype(np.float64)

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+_SHARE_PER_RATIO, _MOST_SHARE = 0.06, 0.3
+
 
 @dataclass(frozen=True)
 class Whitening:
@@ -30,12 +32,11 @@ class Whitening:
 
 
 class PooledCovariance:
-    """Running sums over classes: counts, means, the pooled scatter, and its fourth moment (for the shrinkage)."""
+    """Running sums over classes: how many images, and their scatter about their own class's mean."""
 
     def __init__(self, features: int, device: torch.device) -> None:
         self.scatter = torch.zeros(features, features, device=device)
         self.images = 0
-        self.fourth = 0.0
         self._factor: tuple[tuple[int, float | None], Tensor] | None = None
         """The last Cholesky factor, and what it is of: it takes seconds where features are many."""
 
@@ -47,23 +48,21 @@ class PooledCovariance:
             mean = members.mean(0)
             centred = members - mean
             self.scatter += centred.T @ centred
-            self.fourth += float(centred.square().sum(1).square().sum())
             self.images += len(members)
             means[int(label)] = (mean, len(members))
         return means
 
     def shrinkage(self) -> float:
-        """Ledoit and Wolf's (2004) share of the scaled identity, from the running sums alone."""
-        n = max(self.images, 1)
-        covariance = self.scatter / n
-        features = covariance.shape[0]
-        norm, trace = float(covariance.square().sum()), float(covariance.trace())
-        spread = (self.fourth / n - norm) / n
-        distance = norm - trace**2 / features
-        return float(min(max(spread, 0.0) / distance, 1.0)) if distance > 0 else 1.0
+        """The share of the scaled identity: 0.06 × features / images, 0.3 at most.
+
+        Our decision, on held-out training images: CIFAR-100 is flat from 0.02 to 0.08 with half as many features as
+        images, from 0.1 up with as many; Omniglot is best at 0.15 with three times as many. Ledoit and Wolf's (2004)
+        estimate, made for the covariance itself and not for its inverse, was five to thirty times too small.
+        """
+        return min(_SHARE_PER_RATIO * len(self.scatter) / max(self.images, 1), _MOST_SHARE)
 
     def covariance(self, shrinkage: float | None = None) -> Tensor:
-        """(features, features): within-class covariance, shrunk towards the scaled identity (None: by Ledoit–Wolf)."""
+        """(features, features): within-class covariance, shrunk towards the scaled identity (None: by rule)."""
         share = self.shrinkage() if shrinkage is None else shrinkage
         covariance = self.scatter / max(self.images, 1)
         scale = covariance.diagonal().mean().clamp_min(1e-8)
@@ -90,7 +89,7 @@ class PooledCovariance:
 
     def state(self) -> dict[str, Tensor]:
         """For the shared file of the run folder."""
-        sums = torch.tensor([float(self.images), self.fourth], dtype=torch.float64)
+        sums = torch.tensor([float(self.images)], dtype=torch.float64)
         return {"covariance.scatter": self.scatter.cpu(), "covariance.sums": sums}
 
     def load(self, state: Mapping[str, Tensor]) -> None:
@@ -98,4 +97,3 @@ class PooledCovariance:
         self.scatter = state["covariance.scatter"].to(self.scatter.device, copy=True)
         self._factor = None
         self.images = int(state["covariance.sums"][0])
-        self.fourth = float(state["covariance.sums"][1])

@@ -7,7 +7,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.covariance import ledoit_wolf
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.mixture import BayesianGaussianMixture
 
@@ -93,14 +92,18 @@ def test_the_running_covariance_equals_the_batch():
     )
 
 
-def test_shrinkage_is_ledoit_and_wolfs():
+def test_shrinkage_falls_as_images_arrive():
     x, labels = blobs(per_class=12)
     pooled = PooledCovariance(6, CPU)
-    pooled.add(x, labels)
-    centred = torch.cat([x[labels == c] - x[labels == c].mean(0) for c in range(4)]).numpy()
-    covariance, share = ledoit_wolf(centred, assume_centered=True)
-    assert pooled.shrinkage() == pytest.approx(share, rel=1e-3)
-    assert np.allclose(pooled.covariance().numpy(), covariance, rtol=1e-3, atol=1e-3)
+    assert pooled.shrinkage() == 0.3, "at most so much"
+    pooled.add(x[labels == 0], labels[labels == 0])
+    first = pooled.shrinkage()
+    assert first == pytest.approx(0.06 * 6 / 12)
+    pooled.add(x[labels > 0], labels[labels > 0])
+    assert pooled.shrinkage() == pytest.approx(first / 4)
+    shrunk, plain = pooled.covariance(), pooled.covariance(0.0)
+    assert torch.allclose(shrunk.trace(), plain.trace(), rtol=1e-3), "the scale stays"
+    assert torch.linalg.cond(shrunk) < torch.linalg.cond(plain)
 
 
 def test_whitening_makes_the_within_class_covariance_the_identity():

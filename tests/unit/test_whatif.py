@@ -68,7 +68,7 @@ def test_spheres_in_the_whitened_space_are_the_engines_own_retriever(proteus: Re
     found = answer(proteus, Settings(space="frozen-whitened", mixture=clustering, components=5))
     scores = engine.scores(torch.from_numpy(proteus.spaces["frozen"][found.image]))
     same = (scores.argmax(1).numpy() == found.retrieved).mean()
-    assert same == 1 if clustering == "means" else same > 0.95  # k-means saw earlier whitenings in the engine
+    assert same > (0.99 if clustering == "means" else 0.95), same  # the engine keeps bytes; its k-means saw less
 
 
 @pytest.mark.parametrize("mixture", MIXTURES)
