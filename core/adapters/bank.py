@@ -84,7 +84,7 @@ class AdapterBank(nn.Module):
     ) -> Updates:
         """Updates over the units of the first `tasks` adapters, at `sites` (None: at all).
 
-        `coefficients(site)` is (units,), or (images, units) for a coefficient vector an image.
+        `coefficients(site)` is (units,).
         """
         updates: dict[int, dict[str, LowRank]] = {}
         for site in self.sites if sites is None else sites:

@@ -12,7 +12,7 @@ from core.adapters.updates import Updates
 
 @torch.no_grad()
 def describe(updates: Updates) -> dict[str, Any]:
-    """Site name → Frobenius norm of its ΔW, for updates whose coefficients all images share."""
+    """Site name → Frobenius norm of its ΔW."""
     sites: dict[str, Any] = {}
     for block, projections in updates.items():
         for projection, update in projections.items():

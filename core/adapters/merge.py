@@ -12,7 +12,7 @@ from core.backbones.vit import Backbone, Block
 
 @torch.no_grad()
 def merged(backbone: Backbone, updates: Updates) -> Backbone:
-    """A backbone whose plain pass is `backbone`'s pass with `updates`, whose coefficients all images must share.
+    """A backbone whose plain pass is `backbone`'s pass with `updates`.
 
     W x + ΔW x = (W + ΔW) x (Hu et al. 2021, section 4.1), added in float32. Blocks without an update are `backbone`'s
     own, not copies.

@@ -6,7 +6,7 @@ An update maps a projection's input x (n, tokens, in) to what is added to its ou
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TypeAlias
@@ -19,8 +19,7 @@ from torch import Tensor
 class LowRank:
     """Σ_u c_u b_u a_uᵀ over rank-one units u.
 
-    `down` is (units, in), its rows the a_u; `up` is (out, units), its columns the b_u; `coefficients` is (units,), or
-    (n, units) to give each image of the batch its own.
+    `down` is (units, in), its rows the a_u; `up` is (out, units), its columns the b_u; `coefficients` is (units,).
     """
 
     down: Tensor
@@ -28,18 +27,14 @@ class LowRank:
     coefficients: Tensor
 
     def __call__(self, x: Tensor) -> Tensor:
-        if self.coefficients.dim() == 1:
-            return F.linear(F.linear(x, self.down), self.up * self.coefficients)
-        return F.linear(F.linear(x, self.down) * self.coefficients[:, None, :], self.up)
+        return F.linear(F.linear(x, self.down), self.up * self.coefficients)
 
     def transposed(self, y: Tensor) -> Tensor:
         """(n, rows, in) of y (n, rows, out)."""
-        if self.coefficients.dim() == 1:
-            return (y @ (self.up * self.coefficients)) @ self.down
-        return ((y @ self.up) * self.coefficients[:, None, :]) @ self.down
+        return (y @ (self.up * self.coefficients)) @ self.down
 
     def matrix(self) -> Tensor:
-        """ΔW (out, in), for coefficients that all images share."""
+        """ΔW (out, in)."""
         return (self.up * self.coefficients) @ self.down
 
 
@@ -62,10 +57,43 @@ class Dense:
         return self.weight * self.gate
 
 
+@dataclass(frozen=True)
+class RowLowRank:
+    """A low-rank update of its own for each image of the batch, images of about one rank together.
+
+    `parts` are (rows (g,), down (g, units, in), up (g, units, out)), the coefficients within `up`; together their rows
+    are all n images. `width` is out.
+    """
+
+    parts: tuple[tuple[Tensor, Tensor, Tensor], ...]
+    width: int
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return self._by_parts(x, self.width, lambda x, down, up: x @ down.mT @ up)
+
+    def transposed(self, y: Tensor) -> Tensor:
+        """(n, rows, in) of y (n, rows, out)."""
+        return self._by_parts(y, self.parts[0][1].shape[-1], lambda y, down, up: y @ up.mT @ down)
+
+    def _by_parts(self, x: Tensor, width: int, apply: Callable[[Tensor, Tensor, Tensor], Tensor]) -> Tensor:
+        if len(self.parts) == 1:
+            return apply(x, *self.parts[0][1:])
+        found = [(rows, apply(x[rows], down, up)) for rows, down, up in self.parts]
+        result = found[0][1].new_empty(*x.shape[:-1], width)
+        for rows, values in found:
+            result[rows] = values
+        return result
+
+
 Update: TypeAlias = LowRank | Dense
 BlockUpdates: TypeAlias = Mapping[str, Update]
 """Projection → update, within one block. A projection that is absent is the frozen one, at no cost."""
 Updates: TypeAlias = Mapping[int, BlockUpdates]
 """Block number → its updates."""
+
+AnyUpdate: TypeAlias = Update | RowLowRank
+AnyBlockUpdates: TypeAlias = Mapping[str, AnyUpdate]
+AnyUpdates: TypeAlias = Mapping[int, AnyBlockUpdates]
+"""What a forward pass takes: one task's updates, or those of many."""
 
 NO_UPDATES: BlockUpdates = MappingProxyType({})

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from core.adapters.module_list import ModulesOf
-from core.adapters.updates import NO_UPDATES, BlockUpdates, Update, Updates
+from core.adapters.updates import NO_UPDATES, AnyBlockUpdates, AnyUpdate, AnyUpdates
 from core.backbones.attention import attend
 from core.backbones.preprocessing import Preprocessing
 
@@ -45,7 +45,7 @@ class Block(nn.Module):
         self.scale1, self.scale2 = scale1 or nn.Identity(), scale2 or nn.Identity()
         self.q_norm, self.k_norm = q_norm or nn.Identity(), k_norm or nn.Identity()
 
-    def forward(self, tokens: Tensor, updates: BlockUpdates = NO_UPDATES, *, cls_only: bool = False) -> Tensor:
+    def forward(self, tokens: Tensor, updates: AnyBlockUpdates = NO_UPDATES, *, cls_only: bool = False) -> Tensor:
         """(n, tokens, width) → the same, or (n, 1, width) when only the first row, the class token's, is wanted."""
         kept = tokens[:, :1] if cls_only else tokens
         mix = self._attend_once if cls_only and self._keys_are_linear else self._attend
@@ -57,7 +57,7 @@ class Block(nn.Module):
     def _keys_are_linear(self) -> bool:
         return isinstance(self.k_norm, nn.Identity)
 
-    def _attend(self, x: Tensor, updates: BlockUpdates, rows: int) -> Tensor:
+    def _attend(self, x: Tensor, updates: AnyBlockUpdates, rows: int) -> Tensor:
         """(n, rows, width): what the first `rows` tokens read from all of x, before the output projection."""
         n, _, width = x.shape
         q, k, v = F.linear(x, self.qkv.weight, self.qkv.bias).chunk(3, dim=-1)
@@ -71,7 +71,7 @@ class Block(nn.Module):
         q, k = self.q_norm(per_head(q)), self.k_norm(per_head(k))
         return attend(q, k, per_head(v)).transpose(1, 2).reshape(n, rows, width)
 
-    def _attend_once(self, x: Tensor, updates: BlockUpdates, rows: int = 1) -> Tensor:
+    def _attend_once(self, x: Tensor, updates: AnyBlockUpdates, rows: int = 1) -> Tensor:
         """`_attend` for one query, without computing a key or a value of any token.
 
         qᵀ(W_k x_j) = (W_kᵀ q)ᵀ x_j, and Σ_j a_j (W_v x_j) = W_v Σ_j a_j x_j with Σ_j a_j = 1: both projections run once
@@ -92,7 +92,7 @@ class Block(nn.Module):
         values = _updated(F.linear(read, weight_v, bias_v), read, updates.get("v"))
         return (values.view(n, self.heads, self.heads, -1) * own).sum(1).view(n, rows, width)
 
-    def _mlp(self, x: Tensor, updates: BlockUpdates) -> Tensor:
+    def _mlp(self, x: Tensor, updates: AnyBlockUpdates) -> Tensor:
         hidden = self.activation(_updated(self.fc1(x), x, updates.get("fc1")))
         return _updated(self.fc2(hidden), hidden, updates.get("fc2"))
 
@@ -170,7 +170,7 @@ class Backbone(nn.Module):
             return int(self.stem(pixels).shape[1])
 
     def run(
-        self, tokens: Tensor, first: int, last: int, updates: Updates | None = None, *, cls_only: bool = False
+        self, tokens: Tensor, first: int, last: int, updates: AnyUpdates | None = None, *, cls_only: bool = False
     ) -> Tensor:
         """Blocks first … last−1 with `updates`. `cls_only` lets the last of them compute the CLS row alone."""
         updates = updates or {}
@@ -179,18 +179,18 @@ class Backbone(nn.Module):
         return tokens
 
     def steps(
-        self, tokens: Tensor, first: int, last: int, updates: Updates | None = None, *, cls_only: bool = False
+        self, tokens: Tensor, first: int, last: int, updates: AnyUpdates | None = None, *, cls_only: bool = False
     ) -> Iterator[Tensor]:
         """The tokens after each of the blocks first … last−1, in turn."""
         for index in range(first, last):
             tokens = self._block(tokens, index, updates or {}, cls_only and index == last - 1)
             yield tokens
 
-    def _block(self, tokens: Tensor, index: int, updates: Updates, cls_only: bool) -> Tensor:
+    def _block(self, tokens: Tensor, index: int, updates: AnyUpdates, cls_only: bool) -> Tensor:
         after: Tensor = self.blocks[index](tokens, updates.get(index, NO_UPDATES), cls_only=cls_only)
         return after
 
-    def forward(self, images: Tensor, updates: Updates | None = None) -> Tensor:
+    def forward(self, images: Tensor, updates: AnyUpdates | None = None) -> Tensor:
         """Embeddings (n, width) of normalised images."""
         return self.readout(self.run(self.stem(images), 0, self.depth, updates, cls_only=self.cls_only))
 
@@ -203,7 +203,7 @@ class Backbone(nn.Module):
         return digest.hexdigest()
 
 
-def _updated(projected: Tensor, x: Tensor, update: Update | None) -> Tensor:
+def _updated(projected: Tensor, x: Tensor, update: AnyUpdate | None) -> Tensor:
     return projected if update is None else projected + update(x)
 
 

@@ -34,14 +34,17 @@ class Watched:
     data: EncodedImages
     first_image: int
     """Row of images.parquet of the first of them."""
-    memo: Memo = field(default_factory=dict)
+    memo: Memo = field(default_factory=Memo)
 
 
 class Evaluator:
     """Answers for the test images of the tasks watched so far."""
 
-    def __init__(self, method: Method, precision: Precision, advance: Callable[[int], None]) -> None:
-        """`advance` is called with the number of images embedded."""
+    def __init__(
+        self, method: Method, precision: Precision, advance: Callable[[int], None], *, whole_batches: bool = True
+    ) -> None:
+        """`advance` is called with the number of images embedded. Without `whole_batches` nothing is padded."""
+        self.whole_batches = whole_batches
         self.method, self.precision, self._advance = method, precision, advance
         self.tests: list[Watched] = []
 
@@ -52,23 +55,33 @@ class Evaluator:
     def inputs(self, data: EncodedImages, tasks: int | Tensor, memo: Memo | None = None) -> Inputs:
         """`data` as a method sees it. `tasks` are the true ones, for the oracle."""
 
-        def embed(task: int, rows: Tensor) -> Tensor:
-            return self._embed(data, task, rows)
+        def embed(tasks: Tensor, rows: Tensor) -> Tensor:
+            return self._embed(data, tasks, rows)
 
         true = torch.full((len(data),), tasks) if isinstance(tasks, int) else tasks
         return Inputs(data.frozen, embed, labels=data.labels, tasks=true, memo=memo)
 
     @torch.no_grad()
-    def _embed(self, data: EncodedImages, task: int, rows: Tensor) -> Tensor:
-        parts = []
-        for batch in rows.split(EMBED_BATCH) if len(rows) else ():
-            tokens = data.tokens(batch)
-            padding = EMBED_BATCH - len(batch)
+    def _embed(self, data: EncodedImages, tasks: Tensor, rows: Tensor) -> Tensor:
+        """(m, width) of images `rows` with the adapters of `tasks`, both (m,) on the CPU."""
+        result = torch.empty(len(rows), self.method.backbone.width, device=data.frozen.device)
+        for batch in self._batches(tasks):
+            images, place = rows[batch].unique(return_inverse=True)
+            tokens = data.tokens(images)[place.to(data.frozen.device)]
+            padding = EMBED_BATCH - len(batch) if self.whole_batches else 0
+            owners = torch.cat([tasks[batch], tasks[batch][-1:].expand(padding)])
             with autocast(data.frozen.device, self.precision):
-                embedded = self.method.embed(F.pad(tokens, (0, 0, 0, 0, 0, padding)), task)
-            parts.append(embedded[: len(batch)].float())
+                embedded = self.method.embed_rows(F.pad(tokens, (0, 0, 0, 0, 0, padding)), owners)
+            result[batch.to(result.device)] = embedded[: len(batch)].float()
             self._advance(len(batch))
-        return torch.cat(parts) if parts else data.embedding[:0]
+        return result
+
+    def _batches(self, tasks: Tensor) -> list[Tensor]:
+        """Positions in `tasks` (m,) that go through the adapted blocks together."""
+        groups = [torch.arange(len(tasks))]
+        if not self.method.mixes:
+            groups = [torch.where(tasks == task)[0] for task in tasks.unique().tolist()]
+        return [batch for group in groups if len(group) for batch in group.split(EMBED_BATCH)]
 
     @torch.no_grad()
     def predictions(self, after_task: int) -> pa.Table:

@@ -19,8 +19,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from core.adapters.mixed import mixed
 from core.adapters.sites import parse_blocks, sites_of
-from core.adapters.updates import Updates
+from core.adapters.updates import AnyUpdates, Updates
 from core.backbones.vit import Backbone
 from core.config import RunConfig, Section, validate
 from core.methods.inputs import Inputs
@@ -66,6 +67,8 @@ class Method(nn.Module, ABC):
     """A method over a frozen backbone. The backbone is not part of its `state_dict`."""
 
     promises: ClassVar[frozenset[str]] = frozenset()
+    mixes: ClassVar[bool] = False
+    """Whether `embed_rows` takes images of different tasks in one pass."""
     Options: ClassVar[type[Section]] = NoOptions
 
     def __init__(self, backbone: Backbone, features: int, config: RunConfig, device: torch.device) -> None:
@@ -152,6 +155,17 @@ class Method(nn.Module, ABC):
         """(n, width) embeddings with task `task`'s adapters, of tokens that enter block `first` (None: first_block)."""
         return embedded(self.backbone, tokens, self.first_block if first is None else first, self.updates(task))
 
+    def embed_rows(self, tokens: Tensor, tasks: Tensor) -> Tensor:
+        """(n, width) of n images, each with the adapters of the task that `tasks` (n,) names for it.
+
+        They must all be one task's unless the method `mixes`. Tokens enter `first_block`.
+        """
+        named, owner = tasks.unique(return_inverse=True)
+        if not self.mixes:
+            return self.embed(tokens, int(named.item()))
+        together = mixed([self.updates(task) for task in named.tolist()], owner.to(tokens.device))
+        return embedded(self.backbone, tokens, self.first_block, together)
+
     def merge(self) -> None:
         """Fold the adapters into the weights for answering, where one adapter serves every task; undone by training."""
 
@@ -219,7 +233,7 @@ class Method(nn.Module, ABC):
         """Take back what `answer_state` returned: enough to answer, not to learn on."""
 
 
-def embedded(backbone: Backbone, tokens: Tensor, first: int, updates: Updates | None = None) -> Tensor:
+def embedded(backbone: Backbone, tokens: Tensor, first: int, updates: AnyUpdates | None = None) -> Tensor:
     """(n, width) of tokens that enter block `first`."""
     return backbone.readout(backbone.run(tokens, first, backbone.depth, updates, cls_only=backbone.cls_only))
 

@@ -15,7 +15,7 @@ the first that any task changes are computed once for all of them.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import torch
 from pydantic import Field
@@ -23,6 +23,7 @@ from torch import Tensor
 
 from core.adapters.bank import Adapter, AdapterBank, site_shapes
 from core.adapters.gates import Gates
+from core.adapters.mixed import pruned
 from core.adapters.module_list import ModulesOf
 from core.adapters.sites import Site
 from core.adapters.updates import Updates
@@ -46,6 +47,9 @@ class Options(GateOptions):
     """γ, the weight of the penalty on overlap with earlier units."""
     compose: bool = True
     """Whether a task may reuse earlier tasks' units at all."""
+    negligible: float = Field(0.01, ge=0, lt=1)
+    """In answering, the smallest units of a site are left out as long as their norms sum to this share of the update's
+    (our decision). Of the recorded run's earlier units none is left at 0.01: the penalties have made them so small."""
     head: Literal["linear", "ranpac"] = "linear"
     random_features: int = Field(2048, ge=1)
     """Of the RanPAC head."""
@@ -55,6 +59,7 @@ class Proteus(Gated, TaskAdapters):
     """An adapter a task, composed."""
 
     Options: ClassVar[type[Section]] = Options
+    mixes: ClassVar[bool] = True
 
     def __init__(self, backbone: Backbone, features: int, config: RunConfig, device: torch.device) -> None:
         super().__init__(backbone, features, config, device)
@@ -65,6 +70,8 @@ class Proteus(Gated, TaskAdapters):
             else None
         )
         self.block_gates: ModulesOf[Gates] = ModulesOf()
+        self._answering: dict[int, Updates] = {}
+        """Task → its updates as they are when answering, for tasks that are learned."""
 
     @property
     def selective(self) -> bool:
@@ -82,7 +89,21 @@ class Proteus(Gated, TaskAdapters):
         weights = {site: adapter.parameters_at(site) for site in self.bank.sites}
         self.gating = Gating(self.block_gates[-1], weights, self.options, self.config.seed)
 
+    def train(self, mode: bool = True) -> Self:
+        """Training may move the newest task's units: what was composed of them is forgotten."""
+        if mode:
+            self._answering.pop(self.tasks - 1, None)
+        super().train(mode)
+        return self
+
     def updates(self, task: int) -> Updates:
+        if self.training:
+            return self._composed(task)
+        if task not in self._answering:
+            self._answering[task] = pruned(self._composed(task), self.options.negligible)
+        return self._answering[task]
+
+    def _composed(self, task: int) -> Updates:
         newest = self.bank.adapters[task]
         own = torch.ones(newest.rank, device=self.device)
         earlier = torch.zeros(self.bank.units(task), device=self.device)

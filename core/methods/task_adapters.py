@@ -97,6 +97,8 @@ class TaskAdapters(Method):
 
     def task_scores(self, inputs: Inputs) -> Tensor:
         mode = self.config.retrieval.mode
+        if mode in ("likelihood", "energy"):
+            inputs.prepare_all(self.tasks)
         if self.own_spaces:
             return self.own_spaces.scores(inputs)
         if mode == "energy":
@@ -116,6 +118,7 @@ class TaskAdapters(Method):
         assert self.shared_space
         k = min(self.config.retrieval.shortlist, self.tasks)
         best, shortlist = scores.topk(k, dim=1)
+        inputs.prepare(shortlist.flatten(), torch.arange(len(inputs)).repeat_interleave(k))
         fused = torch.empty_like(best)
         class_scores = self._class_scores(inputs)
         for task in shortlist.unique().tolist():
@@ -147,6 +150,7 @@ class TaskAdapters(Method):
         predicted = torch.empty(len(inputs), dtype=torch.long, device=self.device)
         class_scores = self._class_scores(inputs)
         tasks = tasks.to(self.device)
+        inputs.prepare(tasks, torch.arange(len(inputs)))
         for task in tasks.unique().tolist():
             rows = torch.where(tasks == task)[0]
             best = self._inside(inputs, task, rows, class_scores).argmax(1)

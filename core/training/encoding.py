@@ -12,7 +12,7 @@ from core.backbones.features import FrozenFeatures
 from core.backbones.vit import Backbone
 from core.data.images import ImageSet
 from core.training.device import Precision, autocast
-from core.training.token_store import TokenStore, place_for
+from core.training.token_store import TokenCache, TokenStore
 
 ENCODE_BATCH = 64
 """Images a frozen pass. Fixed, and counted from the start of a set: a resumed run sees the very same batches."""
@@ -22,22 +22,34 @@ Advance = Callable[[int], None]
 
 
 class EncodedImages:
-    """n images after the frozen pass: `frozen` (n, features) and `embedding` (n, width) float32 on the device."""
+    """n images after the frozen pass: `frozen` (n, features) float32 on the device, empty where nobody reads it."""
 
     def __init__(
         self,
         encoder: Encoder,
         images: ImageSet,
         frozen: Tensor,
-        embedding: Tensor,
+        embedding: Tensor | None,
         store: TokenStore | None,
     ) -> None:
-        self.images, self.frozen, self.embedding = images, frozen, embedding
+        """Without an `embedding` the pass ended at the first adapted block, and goes on when one is asked for."""
+        self.images, self.frozen, self._embedding = images, frozen, embedding
         self.labels = torch.tensor(images.labels).to(frozen.device)
         self._encoder, self.store = encoder, store
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @property
+    def embedding(self) -> Tensor:
+        """Final embedding of the frozen backbone, (n, width) float32 on the device."""
+        if self._embedding is None:
+            parts = [torch.empty(0, self._encoder.backbone.width, device=self.frozen.device)]
+            for start in range(0, len(self), ENCODE_BATCH):
+                rows = torch.arange(start, min(start + ENCODE_BATCH, len(self)))
+                parts.append(self._encoder.finish(self.tokens(rows)))
+            self._embedding = torch.cat(parts)
+        return self._embedding
 
     def tokens(self, rows: Tensor) -> Tensor:
         """(len(rows), tokens, width) entering the first adapted block, on the device. `rows` is on the CPU.
@@ -55,7 +67,8 @@ class EncodedImages:
             store = TokenStore.of(self.store.read(rows))
         here = rows.to(self.frozen.device)
         images = self.images.subset(rows.numpy())
-        return EncodedImages(self._encoder, images, self.frozen[here], self.embedding[here], store)
+        embedding = None if self._embedding is None else self._embedding[here]
+        return EncodedImages(self._encoder, images, self.frozen[here], embedding, store)
 
 
 @dataclass
@@ -92,19 +105,23 @@ class Encoder:
         features: FrozenFeatures,
         first_block: int,
         precision: Precision,
-        cache: str,
+        cache: TokenCache,
         shared: Encodings | None = None,
         views: int = 1,
+        reads_frozen: bool = True,
     ) -> None:
-        """`shared` keeps every pass in memory and looks there first.
+        """Without `reads_frozen` a pass ends at `first_block`: no frozen features, embeddings only when asked for.
+
+        `shared` keeps every pass in memory and looks there first.
 
         With two `views` the frozen features are the mean of the image's and its mirror image's; adapters see the image.
         """
-        self.views = views
         self.shared = shared
+        self.reads_frozen = reads_frozen or shared is not None
+        self.views = views if self.reads_frozen else 1
         self.backbone, self.features, self.first_block = backbone, features, first_block
         self.precision: Precision = precision
-        self.cache = cache if shared is None else "memory"
+        self.cache = cache if shared is None else TokenCache("memory")
         self.device = next(backbone.parameters()).device
         self.tokens_per_image = backbone.tokens()
 
@@ -140,7 +157,8 @@ class Encoder:
 
     def _encode(self, images: ImageSet, advance: Advance) -> EncodedImages:
         store = self._store(len(images)) if len(images) else None
-        frozen = [torch.empty(0, self.features.width, device=self.device)]  # there may be no images at all
+        width = self.features.width if self.reads_frozen else 0
+        frozen = [torch.empty(0, width, device=self.device)]  # there may be no images at all
         embeddings = [torch.empty(0, self.backbone.width, device=self.device)]
         for start in range(0, len(images), ENCODE_BATCH):
             rows = torch.arange(start, min(start + ENCODE_BATCH, len(images)))
@@ -148,13 +166,17 @@ class Encoder:
             if store:
                 store.write(start, entering)
             frozen.append(features)
-            embeddings.append(embedding)
+            embeddings += [] if embedding is None else [embedding]
             advance(len(rows))
-        return EncodedImages(self, images, torch.cat(frozen), torch.cat(embeddings), store)
+        embedding = torch.cat(embeddings) if self.reads_frozen else None
+        return EncodedImages(self, images, torch.cat(frozen), embedding, store)
 
     @torch.no_grad()
-    def _pass(self, images: ImageSet, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Tokens entering `first_block`, frozen features and final embedding of some images."""
+    def _pass(self, images: ImageSet, rows: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Tokens entering `first_block`, frozen features and, where the pass goes that far, final embedding."""
+        if not self.reads_frozen:
+            tokens = self.prefix(images, rows)
+            return tokens, torch.empty(len(tokens), 0, device=self.device), None
         with autocast(self.device, self.precision):
             pixels = self._pixels(images, rows)
             entering, features, embedding = self._view(pixels)
@@ -181,6 +203,13 @@ class Encoder:
         with autocast(self.device, self.precision):
             return self.backbone.run(self.backbone.stem(self._pixels(images, rows)), 0, self.first_block)
 
+    @torch.no_grad()
+    def finish(self, tokens: Tensor) -> Tensor:
+        """Final embedding (n, width) of tokens that enter `first_block`."""
+        with autocast(self.device, self.precision):
+            last = self.backbone.run(tokens, self.first_block, self.backbone.depth, cls_only=self.backbone.cls_only)
+            return self.backbone.readout(last).float()
+
     def _pixels(self, images: ImageSet, rows: Tensor) -> Tensor:
         """(len(rows), 3, height, width) as the backbone wants them, on the device."""
         preprocessing = self.backbone.preprocessing
@@ -192,5 +221,4 @@ class Encoder:
             return None
         dtype = torch.bfloat16 if self.precision == "bfloat16" else torch.float32
         shape = (images, self.tokens_per_image, self.backbone.width)
-        place = place_for(self.cache, dtype.itemsize * shape[0] * shape[1] * shape[2])
-        return None if place == "off" else TokenStore(place, shape, dtype)
+        return self.cache.store(shape, dtype)

@@ -24,6 +24,7 @@ from core.runs.schema import Manifest
 from core.runs.store import Run
 from core.training.device import Precision, pick_device
 from core.training.encoding import Encoder
+from core.training.token_store import TokenCache
 
 _COMPONENT_IMAGES = 5
 _UNKNOWN = 0
@@ -44,7 +45,7 @@ class TrainedModel:
     def answer(self, images: Sequence[Path]) -> list[dict[str, Any]]:
         """One JSON-ready answer an image, in order; see `predict_images`."""
         data = self.encoder.encode(_read(images), lambda done: None)
-        inputs = Evaluator(self.method, self.precision, lambda done: None).inputs(data, _UNKNOWN)
+        inputs = Evaluator(self.method, self.precision, lambda done: None, whole_batches=False).inputs(data, _UNKNOWN)
         scores = self.method.task_scores(inputs).float()
         tasks = scores.argmax(1)
         classes = self.method.classify(inputs, tasks)
@@ -130,7 +131,15 @@ def load_model(folder: Path, device: str = "auto") -> TrainedModel:
     method.eval()
     method.merge()
     method.share_prefix()
-    encoder = Encoder(backbone, features, method.first_block, precision, "memory", views=method.views)
+    encoder = Encoder(
+        backbone,
+        features,
+        method.first_block,
+        precision,
+        TokenCache("memory"),
+        views=method.views,
+        reads_frozen=method.passes()[0],
+    )
     return TrainedModel(run, manifest, method, encoder, precision)
 
 

@@ -57,7 +57,7 @@ class Watch:
     kept: Kept
     test: EncodedImages
     train: EncodedImages
-    memo: Memo = field(default_factory=dict)
+    memo: Memo = field(default_factory=Memo)
     """Embeddings of the training images that still hold."""
 
 

@@ -36,6 +36,7 @@ from core.training.encoding import EncodedImages, Encoder, Encodings
 from core.training.loop import steps_for, train_task
 from core.training.progress import Cancelled, Listener, Progress
 from core.training.recorder import Recorder, Watch, map_table, plan
+from core.training.token_store import TokenCache
 
 _LOSS_EVERY = 5
 """Steps between two loss events; reading a loss waits for the device."""
@@ -100,9 +101,10 @@ class _Session:
             features,
             self.method.first_block,
             self.precision,
-            config.training.cache,
+            TokenCache(config.training.cache, config.training.cache_mb),
             encodings,
             self.method.views,
+            self.method.passes()[0],
         )
         self.groups = self.method.curriculum(len(self.stream.tasks))
         self.kept = plan(self.stream, config.record.train_per_class)
@@ -315,6 +317,7 @@ class _Session:
             "train_seconds": self.train_seconds,
             "evaluate_seconds": self.evaluate_seconds,
             "peak_memory_bytes": peak_memory_bytes(self.device),
+            "token_cache": self.encoder.cache.described(),
             "bytes_per_task": total / tasks,
             "shared_bytes": shared,
             "trainable_parameters_per_task": self.trainable,
@@ -369,7 +372,8 @@ class _Session:
     @property
     def _frozen_work(self) -> int:
         """Block passes that reading an image takes."""
-        return self.backbone.depth * self.encoder.views
+        depth = self.backbone.depth if self.encoder.reads_frozen else self.method.first_block
+        return depth * self.encoder.views
 
     def _work(self) -> float:
         """Block passes that the whole run takes, about: for the estimate of time left."""

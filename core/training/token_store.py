@@ -1,7 +1,7 @@
 """The prefix cache: tokens that enter the first adapted block, kept so that frozen blocks run once an image.
 
 A store belongs to one (backbone, preprocessing, image set, block) and lives only while that is in use, so nothing in it
-can be stale.
+can be stale. All stores of a run share one budget. Images are never augmented, so an image has one set of tokens.
 """
 
 from __future__ import annotations
@@ -9,8 +9,9 @@ from __future__ import annotations
 import shutil
 import tempfile
 import weakref
+from math import prod
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import psutil
@@ -18,23 +19,15 @@ import torch
 from torch import Tensor
 
 Place = Literal["memory", "disk", "off"]
+Shape = tuple[int, int, int]
 _SHARE = 0.25
-"""Of free memory, and of free disk, that one store may take."""
-
-
-def place_for(wanted: str, size: int) -> Place:
-    """Where `size` bytes of tokens go: `wanted` itself, or for 'auto' memory, then disk, then off (our decision)."""
-    if wanted in ("memory", "disk", "off"):
-        return wanted  # type: ignore[return-value]
-    if size <= _SHARE * psutil.virtual_memory().available:
-        return "memory"
-    return "disk" if size <= _SHARE * psutil.disk_usage(tempfile.gettempdir()).free else "off"
+"""Of free memory, and of free disk, that the stores may take by default."""
 
 
 class TokenStore:
     """(n, tokens, width) kept in memory, or in a memory-mapped temporary file that goes with the store."""
 
-    def __init__(self, place: Literal["memory", "disk"], shape: tuple[int, int, int], dtype: torch.dtype) -> None:
+    def __init__(self, place: Literal["memory", "disk"], shape: Shape, dtype: torch.dtype) -> None:
         self.place = place
         if place == "memory":
             self.values = torch.empty(shape, dtype=dtype)
@@ -61,3 +54,52 @@ class TokenStore:
     def read(self, rows: Tensor) -> Tensor:
         """(len(rows), tokens, width) on the CPU."""
         return self.values[rows]
+
+
+class TokenCache:
+    """Hands out stores within a budget that all stores alive at one time share."""
+
+    def __init__(self, wanted: str, memory_mb: int | None = None) -> None:
+        """`wanted` is memory, disk or off, which are obeyed, or auto: memory, then disk, then off (our decision).
+
+        auto's budget is `memory_mb` megabytes (10⁶ bytes) of memory, a quarter of what is free now where None, and a
+        quarter of the disk that is free now.
+        """
+        self.wanted = wanted
+        memory = _SHARE * psutil.virtual_memory().available if memory_mb is None else 1e6 * memory_mb
+        self.budget = {"memory": int(memory), "disk": int(_SHARE * psutil.disk_usage(tempfile.gettempdir()).free)}
+        self.used = {"memory": 0, "disk": 0}
+        self.most = {"memory": 0, "disk": 0}
+        """The most that was in use at one time."""
+        self.without = 0
+        """Bytes of tokens that found no place, and are computed again whenever they are needed."""
+
+    def store(self, shape: Shape, dtype: torch.dtype) -> TokenStore | None:
+        """Room for the tokens (n, tokens, width) of n images; None where there is none."""
+        size = prod(shape) * dtype.itemsize
+        place = self.place(size)
+        if place == "off":
+            self.without += size
+            return None
+        store = TokenStore(place, shape, dtype)
+        self.used[place] += size
+        self.most[place] = max(self.most[place], self.used[place])
+        weakref.finalize(store, self._give_back, place, size)
+        return store
+
+    def place(self, size: int) -> Place:
+        """Where `size` more bytes of tokens go."""
+        if self.wanted in ("memory", "disk", "off"):
+            return self.wanted  # type: ignore[return-value]
+        if size <= self.budget["memory"] - self.used["memory"]:
+            return "memory"
+        return "disk" if size <= self.budget["disk"] - self.used["disk"] else "off"
+
+    def _give_back(self, place: str, size: int) -> None:
+        self.used[place] -= size
+
+    def described(self) -> dict[str, Any]:
+        """What was asked for and what was chosen, in bytes, for metrics.json."""
+        limits = {f"{place}_budget_bytes": size for place, size in self.budget.items()}
+        chosen = {f"{place}_bytes": size for place, size in self.most.items()}
+        return {"wanted": self.wanted, **(limits if self.wanted == "auto" else {}), **chosen, "off_bytes": self.without}

@@ -34,6 +34,7 @@ from core.methods import method_class
 from core.training.device import autocast, pick_device, pick_precision
 from core.training.encoding import ENCODE_BATCH, Encoder
 from core.training.loop import train_task
+from core.training.token_store import TokenCache
 
 SIDES = ("ours", "peft")
 
@@ -110,7 +111,14 @@ def _ours(config: RunConfig, task: Task) -> tuple[Any, Any]:
     features = FrozenFeatures(backbone, config.retrieval.features)
     method = method_class(config.method.name)(backbone, features.width, config, device)
     method.begin_task(0, task.classes, torch.Generator().manual_seed(config.seed))
-    encoder = Encoder(backbone, features, method.first_block, precision, config.training.cache)
+    encoder = Encoder(
+        backbone,
+        features,
+        method.first_block,
+        precision,
+        TokenCache(config.training.cache),
+        reads_frozen=method.passes()[0],
+    )
 
     def train() -> None:
         data = encoder.encode(task.train, lambda done: None)

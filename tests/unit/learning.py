@@ -51,11 +51,20 @@ def inputs_for(method: Method, task: int, seed: int = 0, per_class: int = 8) -> 
         tokens = states[method.first_block] if method.first_block else start
     result = Inputs(
         frozen,
-        lambda which, rows: method.embed(tokens[rows], which).detach(),
+        lambda tasks, rows: embed_each(method, tokens[rows], tasks),
         labels=labels,
         tasks=torch.full((len(labels),), task),
     )
     result.tokens = tokens
+    return result
+
+
+@torch.no_grad()
+def embed_each(method: Method, tokens: torch.Tensor, tasks: torch.Tensor) -> torch.Tensor:
+    """(n, width) of n images, each with its own task's adapters, a pass a task."""
+    result = tokens.new_empty(len(tokens), method.backbone.width)
+    for task in tasks.unique().tolist():
+        result[tasks == task] = method.embed(tokens[tasks == task], task)
     return result
 
 

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from core.adapters.sites import Site, parse_blocks, sites_of
-from core.adapters.updates import Dense, LowRank
+from core.adapters.updates import Dense, LowRank, RowLowRank
 from core.backbones import attention, load_backbone
 from core.backbones.clip_vit import load_clip
 from core.backbones.features import FrozenFeatures
@@ -142,9 +142,9 @@ def test_one_query_reads_what_the_whole_block_reads(backbone):
     updates, factors = {}, []
     for projection in ("q", "k", "v", "o", "fc1", "fc2"):
         out, width = backbone.site_shape(projection)
-        down, up = (0.2 * torch.randn(shape, generator=generator) for shape in ((2, width), (out, 2)))
+        down, up = (0.2 * torch.randn(3, 2, size, generator=generator) for size in (width, out))
         factors += [down.requires_grad_(), up.requires_grad_()]
-        updates[projection] = LowRank(down, up, torch.rand((3, 2), generator=generator))
+        updates[projection] = RowLowRank(((torch.arange(3), down, up),), out)  # each of the three images has its own
     updates["k"] = Dense(0.3 * torch.randn(backbone.width, backbone.width, generator=generator), torch.ones(()))
     found = []
     for cls_only in (False, True):

@@ -9,7 +9,7 @@ from core.adapters.describe import describe
 from core.errors import UserError
 from core.methods import method_class, method_names
 from core.methods.base import PAST_IS_FROZEN, Step, best_class, best_per_task
-from tests.unit.learning import TASKS, build, images, inputs_for, learn
+from tests.unit.learning import TASKS, build, embed_each, images, inputs_for, learn
 
 METHODS = sorted(method_names())
 TRAINED = ["joint", "o-lora", "proteus", "sd-lora", "selective-lora", "sequential", "taps"]
@@ -105,7 +105,7 @@ def test_images_are_answered_one_at_a_time(name):
     for row in (0, 7, 15):
         alone = type(together)(
             together.frozen[row : row + 1],
-            lambda task, rows, row=row: method.embed(together.tokens[row : row + 1][rows], task),
+            lambda tasks, rows, row=row: embed_each(method, together.tokens[row : row + 1][rows], tasks),
             labels=together.labels[row : row + 1],
             tasks=together.tasks[row : row + 1],
         )
@@ -222,7 +222,8 @@ def test_proteus_reuses_and_penalises():
 def test_proteus_without_composition_stands_alone():
     method = learned("proteus", 2, compose=False)
     update = method.updates(1)[2]["q"]
-    assert update.coefficients[:3].abs().sum() == 0 and (update.coefficients[3:] == 1).all()
+    assert torch.equal(update.down, method.bank.adapters[1].down["2/q"]), "the first task's units take no part"
+    assert (update.coefficients == 1).all()
 
 
 def test_orthogonality_keeps_units_apart():
@@ -233,28 +234,6 @@ def test_orthogonality_keeps_units_apart():
         return float(method.bank.overlap(1))
 
     assert overlap(1.0) < 0.5 * overlap(0.0)
-
-
-def test_each_image_can_have_its_own_adapter_in_one_pass():
-    """A composed bank with a coefficient row an image equals one pass a task."""
-    method = learned("proteus", 3)
-    bank = method.bank
-    probe = inputs_for(method, 1, seed=3)
-    tasks = torch.arange(16) % 3
-
-    def rows(site):
-        table = torch.zeros(3, bank.units())
-        for task in range(3):
-            reuse = bank.adapters[task].reuse
-            parts = ([reuse[site.name]] if site.name in reuse else []) + [torch.ones(bank.adapters[task].rank)]
-            values = torch.cat(parts)
-            table[task, : len(values)] = values
-        return table[tasks]
-
-    with torch.no_grad():
-        mixed = method.backbone.readout(method.backbone.run(probe.tokens, 2, 4, bank.compose(3, rows)))
-        for task in range(3):
-            assert torch.allclose(mixed[tasks == task], method.embed(probe.tokens[tasks == task], task), atol=1e-5)
 
 
 def test_sd_lora_normalises_without_changing_the_function():

@@ -26,7 +26,6 @@ from core.training.device import autocast, pick_device, pick_precision
 from core.training.encoding import Encodings
 from core.training.inference import predict_images
 from core.training.run import resume_run, start_run
-from core.training.token_store import TokenStore, place_for
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -358,22 +357,6 @@ def test_training_in_bfloat16_gives_nearly_the_same(folder, tmp_path):
     exact = train(folder, tmp_path, training={"precision": "float32"}).metrics
     rough = train(folder, tmp_path / "b", training={"precision": "bfloat16"}).metrics
     assert rough["task_aware_accuracy"] == pytest.approx(exact["task_aware_accuracy"], abs=0.1)
-
-
-@pytest.mark.parametrize("place", ["memory", "disk"])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_a_token_store_gives_back_what_it_was_given(place, dtype):
-    store = TokenStore(place, (10, 3, 4), dtype)
-    tokens = torch.randn(10, 3, 4).to(dtype)
-    for start in (0, 5):
-        store.write(start, tokens[start : start + 5])
-    rows = torch.tensor([9, 0, 4])
-    assert torch.equal(store.read(rows), tokens[rows])
-
-
-def test_the_cache_goes_to_disk_when_memory_is_short():
-    assert place_for("auto", 1000) == "memory" and place_for("off", 1) == "off"
-    assert place_for("auto", 10**15) == "off"
 
 
 def test_parquet_files_are_whole(folder, tmp_path):
