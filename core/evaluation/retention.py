@@ -60,6 +60,24 @@ class RetentionProbe:
         return found
 
 
+@torch.no_grad()
+def gain(test: EncodedImages, train: EncodedImages, own: np.ndarray, neighbours: int) -> dict[str, float]:
+    """own_before and own_after: the same neighbours' accuracy on the classes that were learned, for the other axis.
+
+    `own` (test images, then training images; width) are their embeddings with the task's adapters. Empty where no
+    training images are kept to be neighbours.
+    """
+    if not len(train) or not len(test):
+        return {}
+    learned = torch.from_numpy(own).to(test.embedding)
+
+    def accuracy(bank: Tensor, queries: Tensor) -> float:
+        return knn_accuracy(bank, train.labels, queries, test.labels, neighbours)
+
+    after = accuracy(learned[len(test) :], learned[: len(test)])
+    return {"own_before": accuracy(train.embedding, test.embedding), "own_after": after}
+
+
 def shift_names(names: Sequence[str]) -> tuple[str, ...]:
     """The shifts that a configuration asks for; ("all",) is every one."""
     return tuple(STRENGTHS) if tuple(names) == ("all",) else tuple(names)

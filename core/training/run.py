@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 import core
@@ -23,7 +24,7 @@ from core.errors import UserError
 from core.evaluation.cost import peak_memory_bytes
 from core.evaluation.evaluator import Evaluator
 from core.evaluation.metrics import summary
-from core.evaluation.retention import RetentionProbe, accuracy_under_shifts, shift_names
+from core.evaluation.retention import RetentionProbe, accuracy_under_shifts, gain, shift_names
 from core.evaluation.theory import theory
 from core.failures import said
 from core.methods import method_class
@@ -233,7 +234,7 @@ class _Session:
         self.method.merge()
         predictions = self.evaluator.predictions(group[-1])
         embeddings = self.recorder.own_embeddings()
-        left = self.probe.after(self.evaluator, group[-1]) if self.probe else {}
+        left = self._retained(group[-1], embeddings["own"])
         evaluated = time.monotonic() - began
         present = summary(predictions, len(self.stream.tasks))
         retrieval = _row(present["matrices"]["retrieval"], group[-1])
@@ -335,6 +336,14 @@ class _Session:
             name, weights = self.config.backbone.name.removeprefix("open_clip/"), self.config.backbone.pretrained
             words = zero_shot(name, weights, held_out.class_names, settings.templates).to(self.device)
         return RetentionProbe(bank, queries, settings.neighbours, words)
+
+    def _retained(self, task: int, own: np.ndarray) -> dict[str, float]:
+        """What the held-out classes lost by this task, and what its own gained."""
+        if self.probe is None:
+            return {}
+        watch = self.recorder.watches[task]
+        gained = gain(watch.test, watch.train, own[-watch.kept.images :], self.config.retention.neighbours)
+        return {**self.probe.after(self.evaluator, task), **gained}
 
     def _under_shifts(self) -> dict[str, list[float]] | None:
         """Accuracy under the shifts that were asked for, after the last task."""

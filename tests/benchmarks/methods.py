@@ -72,13 +72,13 @@ def main(
         found = []
         for seed in seeds.split(","):
             config = validate(RunConfig, {"seed": int(seed), **values})
-            folder = start_run(config, runs, _Told(f"{name}, seed {seed}"), encodings=encodings)
+            folder = start_run(config, runs, Told(f"{name}, seed {seed}"), encodings=encodings)
             found.append(Run(folder).metrics)
         rows.append((name, {key: _mean([metrics[key] for metrics in found]) for key in COLUMNS}))
         _show(rows)
 
 
-class _Told:
+class Told:
     """A line on standard error for each new task of a method."""
 
     def __init__(self, name: str) -> None:

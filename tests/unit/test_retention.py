@@ -120,11 +120,15 @@ def test_retention_is_recorded_after_every_task(folder, tmp_path, name):  # noqa
         "knn_before",
         "knn_after",
         "knn_retention",
+        "own_before",
+        "own_after",
     }
     before = {task["knn_before"] for task in metrics["retention"]}
     assert len(before) == 1 and before.pop() > 0.5
     if name == "lda":
+        assert all(task["own_after"] == pytest.approx(task["own_before"], abs=0.05) for task in metrics["retention"])
         assert all(task["knn_retention"] == 1 for task in metrics["retention"]), "a frozen model forgets nothing"
+    assert all(0.5 < task["own_after"] <= 1 for task in metrics["retention"])
     assert set(metrics["shifts"]) == {"none", *STRENGTHS}
     assert len(metrics["shifts"]["none"]) == 1 and all(len(metrics["shifts"][shift]) == 2 for shift in STRENGTHS)
 

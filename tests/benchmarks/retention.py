@@ -1,0 +1,157 @@
+"""What a budget of LoRA blocks costs in accuracy and saves in retention, beside LoRA on every block, as a table.
+
+python -m tests.benchmarks.retention --stream ../shared/data/cifar100-subset.zip --image-size 98 --train-per-class 100
+
+One task of 20 classes is learned; nearest neighbours are asked about 80 other classes before and after. A gate switches
+one weight matrix's LoRA (`--per block`: all of a block's). An image goes through the frozen model once for all rows.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from core.config import RunConfig, validate
+from core.runs.store import Run
+from core.training.encoding import Encodings
+from core.training.run import start_run
+from tests.benchmarks.methods import Told
+
+SELECTIONS = ("learned", "random", "last", "gradient")
+FULL = "LoRA everywhere"
+
+
+def main(
+    stream: Annotated[str, typer.Option()] = "../shared/data/cifar100-subset.zip",
+    held_out: Annotated[int, typer.Option(help="classes that are not learned; all others are one task")] = 80,
+    held_out_per_class: Annotated[int, typer.Option(help="neighbours, and questions, a held-out class")] = 20,
+    train_per_class: Annotated[int | None, typer.Option()] = 50,
+    image_size: Annotated[int | None, typer.Option()] = 98,
+    backbone: Annotated[str, typer.Option()] = "dinov2-s14",
+    pretrained: Annotated[str | None, typer.Option(help="open_clip's tag or a checkpoint")] = None,
+    projections: Annotated[str, typer.Option()] = "q,k,v,o,fc1,fc2",
+    rank: Annotated[int, typer.Option()] = 16,
+    per: Annotated[str, typer.Option(help="what a gate switches: site or block")] = "site",
+    budgets: Annotated[str, typer.Option(help="shares of the gates, comma-separated")] = "0.055,0.25",
+    sparsities: Annotated[str, typer.Option(help="λ of rows without a budget, comma-separated")] = "0.3",
+    selections: Annotated[str, typer.Option()] = ",".join(SELECTIONS),
+    epochs: Annotated[int, typer.Option()] = 5,
+    batch_size: Annotated[int, typer.Option()] = 32,
+    learning_rate: Annotated[float, typer.Option()] = 1e-3,
+    seeds: Annotated[str, typer.Option(help="comma-separated; the table shows means over them")] = "0",
+    device: Annotated[str, typer.Option()] = "auto",
+    runs: Annotated[Path, typer.Option()] = Path("runs"),
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="write the rows as JSON too")] = None,
+) -> None:
+    """Train each row of the table and print it, Markdown-ready, as far as it has come."""
+    encodings: Encodings = {}
+    rows: list[dict[str, Any]] = []
+    for title, method in _contenders(per, _numbers(budgets), _numbers(sparsities), selections.split(",")):
+        found = []
+        for seed in seeds.split(","):
+            values = {
+                "seed": int(seed),
+                "stream": {
+                    "name": stream,
+                    "tasks": 1,
+                    "train_per_class": train_per_class,
+                    "held_out": held_out,
+                    "held_out_per_class": held_out_per_class,
+                },
+                "backbone": {"name": backbone, "pretrained": pretrained, "image_size": image_size},
+                "adapters": {"blocks": "all", "projections": projections.split(","), "rank": rank, "first_rank": None},
+                "training": {
+                    "epochs": epochs,
+                    "batch_size": batch_size,
+                    "learning_rate": learning_rate,
+                    "device": device,
+                },
+                "method": method,
+                "record": {"projection": False},
+            }
+            config = validate(RunConfig, values)
+            folder = start_run(config, runs, Told(f"{title}, seed {seed}"), title=title, encodings=encodings)
+            found.append(_measured(Run(folder)))
+        rows.append({"what": title, **{key: sum(row[key] for row in found) / len(found) for key in found[0]}})
+        _show(rows)
+        if out:
+            out.write_text(json.dumps(rows, indent=1))
+
+
+def _numbers(text: str) -> list[float]:
+    return [float(part) for part in text.split(",") if part]
+
+
+def _contenders(
+    per: str, budgets: list[float], sparsities: list[float], selections: list[str]
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Title and [method] of every row."""
+    yield FULL, {"name": "sequential"}
+    gated = {"name": "selective-lora", "gates_per": per}
+    for sparsity in sparsities:
+        yield f"λ = {sparsity:g}", {**gated, "sparsity": sparsity}
+    for budget in budgets:
+        for selection in selections:
+            yield f"{budget:.1%} {selection}", {**gated, "active_blocks": budget, "selection": selection}
+
+
+def _measured(run: Run) -> dict[str, float]:
+    """The numbers of one row."""
+    metrics, gates = run.metrics, run.task(0).gates.get("blocks", {})
+    kept = metrics["retention"][-1]
+    every = len(run.manifest.config["adapters"]["projections"]) * run.manifest.backbone.depth
+    total = len(gates["scores"]) if gates else every
+    row = {
+        "active": len(gates["active"]) if gates else every,
+        "gates": total,
+        "accuracy": metrics["final_accuracy"],
+        "gain": kept["own_after"] - kept["own_before"],
+        "before": kept["knn_before"],
+        "lost": kept["knn_before"] - kept["knn_after"],
+        "bytes": metrics["bytes_per_task"],
+        "seconds": metrics["train_seconds"],
+    }
+    if "zero_shot_after" in kept:
+        row["words_lost"] = kept["zero_shot_before"] - kept["zero_shot_after"]
+    return row
+
+
+def _show(rows: list[dict[str, Any]]) -> None:
+    full = rows[0]
+    worded = "words_lost" in full
+    columns = [
+        "active",
+        "accuracy",
+        "to full",
+        "k-NN gain",
+        "held out: before",
+        "lost",
+        "of full's",
+        "bytes",
+        "train s",
+    ]
+    table = Table("method", *columns, *(["zero-shot lost"] if worded else []))
+    for row in rows:
+        cells = [
+            f"{row['active']:g} of {row['gates']:g}",
+            f"{row['accuracy']:.3f}",
+            f"{100 * (row['accuracy'] - full['accuracy']):+.1f}",
+            f"{100 * row['gain']:+.1f}",
+            f"{row['before']:.3f}",
+            f"{100 * row['lost']:.1f}",
+            f"{row['lost'] / full['lost']:.2f}" if full["lost"] > 0 else "–",
+            f"{row['bytes']:,.0f}",
+            f"{row['seconds']:.0f}",
+        ]
+        table.add_row(row["what"], *cells, *([f"{100 * row['words_lost']:.1f}"] if worded else []))
+    Console(width=150).print(table)
+
+
+if __name__ == "__main__":
+    typer.run(main)
