@@ -19,6 +19,7 @@ from core.failures import CANCELLED, complain, guarded, said
 
 if TYPE_CHECKING:
     from core.runs.store import Run
+    from core.sweep.execute import Executor
 
 app = typer.Typer(
     name="core",
@@ -31,6 +32,9 @@ app = typer.Typer(
 Runs = Annotated[Path, typer.Option("--runs", envvar=listing.RUNS_VARIABLE, help="Folder that holds the run folders.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="Name of a run, or the beginning of one.")]
+Ray = Annotated[str | None, typer.Option("--ray", metavar="ADDRESS", help="On this Ray cluster; 'auto' finds it.")]
+Cpus = Annotated[float, typer.Option("--cpus", min=0.1, help="On a cluster: processor cores that a run takes.")]
+Gpus = Annotated[float, typer.Option("--gpus", min=0, help="On a cluster: GPUs that a run takes, such as 0.5.")]
 DEFAULT_RUNS = Path(listing.DEFAULT_RUNS)
 
 
@@ -81,6 +85,9 @@ def train(
     resume: Annotated[str | None, typer.Option(metavar="RUN", help="Go on with a run that stopped.")] = None,
     title: Annotated[str | None, typer.Option(help="What people shall see as the run's name.")] = None,
     name: Annotated[str | None, typer.Option(hidden=True)] = None,
+    ray: Ray = None,
+    cpus: Cpus = 1,
+    gpus: Gpus = 0,
     runs: Runs = DEFAULT_RUNS,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
     as_json: AsJson = False,
@@ -111,7 +118,14 @@ def train(
             raise UserError("--resume goes on with the run's own configuration: leave the other flags out.")
         folder, work = _resumed(resume, runs)
     else:
-        folder, work = _begun(_configuration(config, flags, settings or []), runs, title, name)
+        values = _configuration(config, flags, settings or [])
+        folder, work = _begun(values, runs, title, name)
+        if ray is not None:
+            from core.runs.jobs import prepare
+
+            prepare(folder, values)
+    if ray is not None:
+        work = _sent(folder, title, ray, cpus, gpus)
     _supervise(folder, work, quiet)
     _conclude(folder, as_json)
 
@@ -193,6 +207,17 @@ def _resumed(name: str, runs: Path) -> tuple[Path, Work]:
         return resume_run(run.folder, listener)
 
     return run.folder, work
+
+
+def _sent(folder: Path, title: str | None, ray: str, cpus: float, gpus: float) -> Work:
+    """The run in `folder` is trained on a Ray cluster."""
+
+    def work(listener: terminal.Listener) -> Path:
+        from core.sweep.cluster import follow
+
+        return follow(folder, title, ray, cpus, gpus, listener)
+
+    return work
 
 
 def _supervise(folder: Path, work: Work, quiet: bool) -> None:
@@ -352,6 +377,59 @@ def whatif(
         terminal.show_json({"run": found.name, "settings": settings.model_dump()} | answer.summary())
     else:
         report.show_what_if(answer, settings.shortlist)
+
+
+@app.command()
+def sweep(
+    file: Annotated[Path, typer.Argument(metavar="FILE.toml", help="A base configuration and axes.")],
+    at_once: Annotated[int, typer.Option("--jobs", min=1, help="Runs at once on this machine.")] = 1,
+    ray: Ray = None,
+    cpus: Cpus = 1,
+    gpus: Gpus = 0,
+    resume: Annotated[bool, typer.Option("--resume", help="Skip what is done, go on with what was begun.")] = False,
+    runs: Runs = DEFAULT_RUNS,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Many runs from one file, each an ordinary run; then means with intervals, tests, CSV and a figure."""
+    from core.sweep.execute import Sweep, as_document, sweep_folder
+    from core.sweep.plan import read_plan
+
+    plan = read_plan(file)
+    folder = sweep_folder(runs, plan.name)
+    previous = signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        from core.sweep.display import followed, show_summary
+
+        with followed(quiet) as listener:
+            progress = Sweep(plan, runs, lambda: _executor(at_once, ray, cpus, gpus), listener, resume).run()
+    except KeyboardInterrupt:
+        again = f"python -m core sweep {file} --resume"
+        raise typer.Exit(complain(f"cancelled: what is done is kept; go on with `{again}`.", CANCELLED)) from None
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+    from core.sweep.summary import summary_rows, write_summary
+
+    if progress.done:
+        found = write_summary(plan, runs, folder)
+        if as_json:
+            terminal.show_json({"sweep": plan.name, "runs": as_document(progress), "summary": summary_rows(found)})
+        else:
+            show_summary(plan.name, found)
+            print(f"runs.csv, summary.csv and figure.html are in {folder}.")
+    if progress.failed:
+        first = progress.failed[0]
+        raise UserError(f"{len(progress.failed)} of {len(plan.runs)} runs failed; {first.name}: {first.message}")
+
+
+def _executor(at_once: int, ray: str | None, cpus: float, gpus: float) -> Executor:
+    if ray is not None:
+        from core.sweep.cluster import Cluster
+
+        return Cluster(ray, cpus, gpus)
+    from core.sweep.local import Local
+
+    return Local(at_once)
 
 
 @app.command()

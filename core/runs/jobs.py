@@ -41,9 +41,8 @@ def start(config: Mapping[str, Any], runs: Path, title: str | None = None) -> st
     with _job_lock(runs, name) as lock:
         folder.mkdir()
         try:
-            (folder / "config.toml").write_text(format_toml(config), encoding="utf-8")
-            titled = ["--title", title] if title else []
-            _launch(folder, ["--config", str(folder.resolve() / "config.toml"), "--name", name, *titled], lock)
+            prepare(folder, config)
+            launch(folder, flags(folder, title), lock)
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
@@ -63,8 +62,22 @@ def resume(name: str, runs: Path) -> str:
         raise UserError(f"Run {folder.name} stopped before it began: start it again (its log is {folder / 'log.txt'}).")
     with _job_lock(runs, folder.name) as lock:
         (folder / "cancel").unlink(missing_ok=True)
-        _launch(folder, ["--resume", folder.name], lock)
+        launch(folder, flags(folder), lock)
     return folder.name
+
+
+def prepare(folder: Path, config: Mapping[str, Any]) -> None:
+    """Make `folder` for a run that is to begin with `config`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.toml").write_text(format_toml(config), encoding="utf-8")
+
+
+def flags(folder: Path, title: str | None = None) -> list[str]:
+    """What `train` is told to begin the run prepared in `folder`, or to go on with it."""
+    if (folder / "manifest.json").exists():
+        return ["--resume", folder.name]
+    titled = ["--title", title] if title else []
+    return ["--config", str(folder.resolve() / "config.toml"), "--name", folder.name, *titled]
 
 
 def running(runs: Path) -> str | None:
@@ -149,10 +162,12 @@ def _queued(pid: int) -> dict[str, Any]:
     return {"state": "queued", "message": "starting", "updated": now(), **identity(pid)}
 
 
-def _launch(folder: Path, flags: list[str], lock: IO[str]) -> None:
+def launch(
+    folder: Path, words: list[str], lock: IO[str] | None = None, environment: Mapping[str, str] | None = None
+) -> subprocess.Popen[bytes]:
     """Start `python -m core train` in a session of its own; it inherits `lock`, and nothing else of ours."""
     (folder / "status.json").unlink(missing_ok=True)
-    command = [sys.executable, "-m", "core", "--debug", "train", *flags, "--runs", str(folder.parent.resolve())]
+    command = [sys.executable, "-m", "core", "--debug", "train", *words, "--runs", str(folder.parent.resolve())]
     paths = [str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     with (folder / "log.txt").open("ab") as log:
         process = subprocess.Popen(
@@ -161,11 +176,12 @@ def _launch(folder: Path, flags: list[str], lock: IO[str]) -> None:
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            pass_fds=[lock.fileno()],
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"},
+            pass_fds=[lock.fileno()] if lock else [],
+            env={**os.environ, **(environment or {}), "PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"},
         )
     threading.Thread(target=process.wait, daemon=True).start()  # no zombie stays behind
     _first_word(folder / "status.json", _queued(process.pid))
+    return process
 
 
 def _first_word(path: Path, value: Mapping[str, Any]) -> None:
