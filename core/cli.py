@@ -222,9 +222,11 @@ def _sent(folder: Path, title: str | None, ray: str, cpus: float, gpus: float) -
 
 def _supervise(folder: Path, work: Work, quiet: bool) -> None:
     """Train in this process; whatever ends it, the run's status says how."""
+    from core.runs.turns import turn
+
     previous = signal.signal(signal.SIGTERM, _interrupt)
     try:
-        with terminal.progress(quiet) as listener:
+        with turn(folder), terminal.progress(quiet) as listener:
             work(listener)
     except KeyboardInterrupt:
         _mark(folder, "cancelled", "cancelled; finished tasks are kept")
