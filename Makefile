@@ -2,6 +2,7 @@
 PYTHON ?= python3
 ADDRESS ?= 127.0.0.1
 PORT ?= 8501
+DEMO ?= $(PROTEUS_DEMO)
 PYTEST_ARGS ?=
 
 VENV := .venv
@@ -15,7 +16,12 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-app: $(VENV)/.app weights ## install what is missing, then start the app on http://127.0.0.1:8501
+# DEMO=1: a public demo (app/demo.py) takes pictures of at most 5 MB. PROTEUS_PASSWORD asks every visitor for it.
+ifneq ($(DEMO),)
+app: export PROTEUS_DEMO := $(DEMO)
+app: export STREAMLIT_SERVER_MAX_UPLOAD_SIZE := 5
+endif
+app: $(VENV)/.app weights ## install what is missing, then start the app on http://127.0.0.1:8501 (DEMO=1: for the public)
 	@if [ -f app/main.py ]; then \
 	  echo "Proteus Lab: http://$(ADDRESS):$(PORT)  (stop with Ctrl-C; another port: make app PORT=8600)"; \
 	  exec $(PY) -m streamlit run app/$$([ -f app/server.py ] && echo server || echo main).py --server.port=$(PORT) \

@@ -10,6 +10,8 @@ from importlib.util import find_spec
 
 import streamlit as st
 
+from app import demo
+
 DEFAULT = "start"
 
 
@@ -37,11 +39,14 @@ _ENTRIES = {
     "data": Entry("Your data", "folder_open", "data", "Do"),
 }
 
+_NOT_IN_A_DEMO = ("data",)
+
 
 @cache
 def entries() -> dict[str, Entry]:
     """URL path to page."""
-    return {path: entry for path, entry in _ENTRIES.items() if find_spec(f"app.views.{entry.module}")}
+    known = {path: entry for path, entry in _ENTRIES.items() if find_spec(f"app.views.{entry.module}")}
+    return {path: entry for path, entry in known.items() if path not in _NOT_IN_A_DEMO or not demo.enabled()}
 
 
 def page(path: str) -> st.Page:

@@ -11,6 +11,7 @@ from typing import Any
 
 from core.runs.schema import Status
 from core.runs.store import Run
+from core.runs.turns import WAITING
 
 MOST_POINTS = 600
 """Of the loss curve; more cannot be seen."""
@@ -24,6 +25,9 @@ _PHASES = {
     "project": "drawing the map",
     "finish": "writing the tables",
 }
+
+_STARTING = "Starting: loading the libraries, the model and the images"
+_WAITING = "Waiting for another training to end"
 
 
 @dataclass(frozen=True)
@@ -80,7 +84,7 @@ def accuracy_curves(events: Iterable[Event], row: str = "accuracy") -> list[Accu
 def headline(status: Status) -> str:
     """Where an active run is, in words."""
     if status.state == "queued":
-        return "Starting: loading the libraries, the model and the images"
+        return _WAITING if status.message == WAITING else _STARTING
     parts = [f"Task {status.task + 1} of {status.tasks}"] if status.tasks else []
     parts.append(_PHASES[status.phase])
     if status.steps:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from app import datasets
+from app import datasets, demo
 from app.presets import stream_choices
 from app.state import parameter
 from core.data.catalog import SPLIT_DIGITS, known_streams
@@ -48,8 +48,8 @@ def catalogue() -> list[Source]:
 
 
 def uploaded() -> list[Source]:
-    """The zips that were uploaded, newest first."""
-    return [_upload(found) for found in datasets.kept()]
+    """The zips that were uploaded, newest first; none in a demo."""
+    return [] if demo.enabled() else [_upload(found) for found in datasets.kept()]
 
 
 def _upload(found: datasets.Dataset) -> Source:
@@ -57,7 +57,9 @@ def _upload(found: datasets.Dataset) -> Source:
 
 
 def own() -> Source | None:
-    """The person's own images that the URL names; None where it names none."""
+    """The person's own images that the URL names; None where it names none, and in a demo."""
+    if demo.enabled():
+        return None
     if identity := parameter("data", ""):
         found = datasets.find(identity)
         return _upload(found) if found is not None else None
@@ -79,7 +81,8 @@ def chosen() -> Source:
 
 def is_missing() -> bool:
     """Whether the URL names images of one's own, and they are not here."""
-    return bool(parameter("data", "") or parameter("folder", "").strip()) and own() is None
+    named = bool(parameter("data", "") or parameter("folder", "").strip())
+    return named and not demo.enabled() and own() is None
 
 
 def number(key: str, low: int, high: int) -> int | None:

@@ -15,6 +15,8 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
+from app import demo
+
 RECORDED_RUNS = Path(os.environ.get("PROTEUS_DEMOS") or Path(__file__).resolve().parents[1] / "assets" / "runs")
 
 # ASCII only, begins with a letter or digit: no separators, no dot files, no way up. The names that core.runs allows.
@@ -23,16 +25,17 @@ _SHEET = re.compile(r"[0-9]{3,5}\.webp")
 
 # A finished run's sheets never change, and a new run has a new name.
 _HEADERS = {
-    "cache-control": "public, max-age=31536000, immutable",
+    "cache-control": "private, max-age=31536000, immutable",
     "x-content-type-options": "nosniff",
     "content-security-policy": "default-src 'none'",
     "cross-origin-resource-policy": "same-origin",
 }
 
 
-def runs_folders() -> tuple[Path, ...]:
-    """Where run folders are looked for, in this order."""
-    return Path(os.environ.get("PROTEUS_RUNS") or "runs"), RECORDED_RUNS
+def runs_folders(visitor: str = "") -> tuple[Path, ...]:
+    """Where run folders are looked for, in this order; in a demo those of the `visitor` with that token come first."""
+    own = (demo.visitors_folder(visitor),) if demo.enabled() and demo.is_token(visitor) else ()
+    return *own, demo.operators_runs(), RECORDED_RUNS
 
 
 def sheet_template(run: str, base: str = "") -> str:
@@ -69,7 +72,8 @@ def _prefix(base: str) -> str:
 
 
 def _serve(request: Request) -> Response:  # not async: Starlette runs it in a thread, as it touches the disk
-    sheet = find_sheet(request.path_params["run"], request.path_params["file"])
+    folders = runs_folders(request.cookies.get(demo.COOKIE, ""))
+    sheet = find_sheet(request.path_params["run"], request.path_params["file"], folders)
     if sheet is None:
         return Response(status_code=404, headers={"x-content-type-options": "nosniff"})
     return FileResponse(sheet, media_type="image/webp", headers=_HEADERS)

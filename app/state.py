@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import secrets
 from collections.abc import Collection
 from dataclasses import dataclass
 from functools import lru_cache
@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 
 import streamlit as st
 
+from app import demo
 from app.sprites import RECORDED_RUNS
 from core.runs.folders import run_folders
 from core.runs.liveness import true_status
@@ -45,15 +46,24 @@ class RunCard:
 
 
 def runs_folder() -> Path:
-    """Where the user's own runs are: PROTEUS_RUNS, by default `runs` in the working directory."""
-    return Path(os.environ.get("PROTEUS_RUNS") or "runs")
+    """Where the user's own runs are: PROTEUS_RUNS, by default `runs` where the server was started, or a visitor's."""
+    return demo.visitors_folder(_visitor()) if demo.enabled() else demo.operators_runs()
+
+
+def _visitor() -> str:
+    """What names the visitor of a demo: their cookie, or where the browser keeps none this session."""
+    token = st.context.cookies.get(demo.COOKIE, "")
+    return token if demo.is_token(token) else str(st.session_state.setdefault("visitor", secrets.token_hex(16)))
 
 
 def available() -> list[RunCard]:
     """Recorded demos, then the user's runs, newest first; what cannot be read says so in `problem`."""
     own = {folder.name: folder for folder in _folders(runs_folder())}
+    shown = sorted(_folders(RECORDED_RUNS), key=_demo_order)
+    if demo.enabled():
+        shown += _folders(demo.operators_runs())
     # Of two with one name the user's counts, as it does for the thumbnails.
-    recorded = [folder for folder in sorted(_folders(RECORDED_RUNS), key=_demo_order) if folder.name not in own]
+    recorded = [folder for folder in shown if folder.name not in own]
     return [_card(folder, True) for folder in recorded] + [_card(folder, False) for folder in own.values()]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import streamlit as st
 
-from app import datasets, estimates, sources
+from app import datasets, demo, estimates, sources
 from app.presets import PRESETS, Preset, configuration
 from app.state import RUN, TASK, parameter, runs_folder, set_parameters
 from app.widgets import layout
@@ -67,6 +67,9 @@ def _presets(busy: bool) -> None:
     for place, preset in zip(st.columns(len(PRESETS)), PRESETS, strict=True):
         with place, st.container(border=True, height="stretch"):
             _preset(preset, busy)
+    if demo.enabled():
+        st.caption("This is a public demo: small trainings, one after another, are kept for a day, for you alone.")
+        return
     with st.container(horizontal=True):
         layout.page_link("Train on your own images", "data", icon=":material/folder_open:")
 
@@ -117,7 +120,7 @@ def _images(config: Mapping[str, Any]) -> estimates.Images | None:
 def _start(config: Mapping[str, Any]) -> None:
     try:
         with st.spinner("Starting…"):
-            name = jobs.start(config, runs_folder())
+            name = (demo.start if demo.enabled() else jobs.start)(config, runs_folder())
     except UserError as error:
         layout.problem_line(str(error))
         return

@@ -15,6 +15,7 @@ import numpy as np
 import streamlit as st
 from PIL import Image
 
+from app import demo
 from app.explain import Answer, Cluster
 from app.helper import helper
 from app.loading import images
@@ -65,7 +66,12 @@ def _picture(card: RunCard) -> bytes | None:
     if source == "sample":
         return _sample(card)
     if source == "upload":
-        file = st.file_uploader("An image", type=_TYPES, key="try-upload", max_upload_size=_LARGEST_MB)
+        file = st.file_uploader(
+            "An image",
+            type=_TYPES,
+            key="try-upload",
+            max_upload_size=demo.LARGEST_UPLOAD_MB if demo.enabled() else _LARGEST_MB,
+        )
     else:
         # The browser asks for the camera as soon as this is on the page.
         file = st.camera_input("Take a picture", key="try-camera")

@@ -9,7 +9,7 @@ from typing import Any
 
 import streamlit as st
 
-from app import progress
+from app import demo, progress
 from app.estimates import duration
 from app.state import RUN, runs_folder, set_parameters
 from app.widgets import layout
@@ -153,7 +153,7 @@ def _stopped(run: Run, status: Status) -> None:
     st.markdown(f"{run.finished_tasks()} of {len(begun.tasks)} tasks are finished and kept.")
     if st.button("Resume", icon=":material/play_arrow:", type="primary", key="train-resume"):
         with st.spinner("Starting…"):
-            started = _try(jobs.resume, run.name, runs_folder())
+            started = _try(demo.resume if demo.enabled() else jobs.resume, run.name, runs_folder())
         if started:
             st.rerun()
 
@@ -171,4 +171,4 @@ def _log(run: Run, expanded: bool) -> None:
     text = progress.last_lines(run.folder / "log.txt")
     if text:
         with st.expander("What its process said", expanded=expanded):
-            st.code(text, language=None, wrap_lines=True)
+            st.code(demo.without_paths(text), language=None, wrap_lines=True)

@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 
 import streamlit as st
 
-from app import navigation
+from app import demo, navigation
 from app.state import RUN, RunCard, chosen, current, with_current
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~:$&^=])")
@@ -29,8 +29,8 @@ def heading(title: str) -> None:
 
 
 def problem_line(text: str) -> None:
-    """One line that says what is wrong; `text` may come from anywhere."""
-    st.error(plain(text), icon=":material/error:")
+    """One line that says what is wrong; `text` may come from anywhere. In a demo it names no folder of the machine."""
+    st.error(plain(demo.without_paths(text)), icon=":material/error:")
 
 
 def page_link(label: str, page: str, *, icon: str | None = None, **parameters: object) -> None:

@@ -10,6 +10,7 @@ from typing import IO
 
 import streamlit as st
 
+from app import demo
 from app.state import RunCard, available, runs_folder
 from app.widgets import layout
 from core.errors import UserError
@@ -35,7 +36,8 @@ def run_list() -> None:
         _row(card)
     if len(cards) > len(shown):
         st.button(f"Show all {len(cards)} runs", key="runs-more", on_click=_show_all)
-    _import()
+    if not demo.enabled():
+        _import()
 
 
 def _show_all() -> None:
@@ -48,7 +50,7 @@ def _row(card: RunCard) -> None:
         mark = "recorded demo" if card.recorded else _MARKS.get(card.state, card.state)
         st.markdown(f"**{layout.plain(card.title)}** · {mark}  \n:small[:gray[{layout.plain(card.name)}]]")
         if card.problem:
-            st.caption(layout.plain(card.problem))
+            st.caption(layout.plain(demo.without_paths(card.problem)))
     with where:
         if card.ready:
             layout.page_link("Open", "map", icon=":material/scatter_plot:", run=card.name, t=None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +57,7 @@ def check_folder(folder: Path) -> Manifest:
         run.task(task).done  # noqa: B018
     _check_manifest(folder / "manifest.json", manifest)
     _check_metrics(folder / "metrics.json", run.metrics)
+    _check_events(folder / "events.jsonl", run.events(), len(manifest.tasks))
     _check_rows(run)
     return manifest
 
@@ -172,3 +173,25 @@ def _check_metrics(path: Path, metrics: Mapping[str, Any]) -> None:
     for key in _NUMBERS:
         if not isinstance(metrics.get(key), int | float | None) or isinstance(metrics.get(key), bool):
             raise damaged(path, f"“{key}” is no number")
+
+
+def _check_events(path: Path, events: Sequence[Mapping[str, Any]], tasks: int) -> None:
+    """What is drawn as curves: losses by step, and accuracies by task."""
+    for event in events:
+        kind = event.get("kind")
+        if kind not in ("loss", "task"):
+            continue
+        numbers = [event.get("step"), event.get("steps", 0)] if kind == "loss" else []
+        whole = all(type(number) is int and 0 <= number < 2**53 for number in numbers)
+        values = [event.get("loss")] if kind == "loss" else event.get("accuracy") or []
+        if (
+            type(event.get("task")) is not int
+            or not 0 <= event["task"] < tasks
+            or not whole
+            or not _are_numbers(values)
+        ):
+            raise damaged(path, f"an event of kind “{kind}” does not tell what it must")
+
+
+def _are_numbers(values: Any) -> bool:
+    return isinstance(values, list) and all(value is None or type(value) in (int, float) for value in values)
