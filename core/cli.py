@@ -62,6 +62,8 @@ def _global(
 
 @app.command()
 def train(
+    preset: Annotated[str | None, typer.Option(metavar="NAME", help="A paper's protocol; see `presets`.")] = None,
+    smoke: Annotated[bool, typer.Option("--smoke", help="The preset on a few digits, with the tiny backbone.")] = False,
     stream: Annotated[str | None, typer.Option(metavar="NAME|PATH", help="Built-in stream, folder or zip.")] = None,
     method: Annotated[str | None, typer.Option(help="How to learn; see `list methods`.")] = None,
     backbone: Annotated[str | None, typer.Option(help="Frozen model; see `list backbones`.")] = None,
@@ -114,12 +116,12 @@ def train(
         }
     )
     if resume is not None:
-        if flags or settings or config or name or title:
+        if flags or settings or config or name or title or preset or smoke:
             raise UserError("--resume goes on with the run's own configuration: leave the other flags out.")
         folder, work = _resumed(resume, runs)
     else:
-        values = _configuration(config, flags, settings or [])
-        folder, work = _begun(values, runs, title, name)
+        values = _configuration(_preset(preset, smoke, stream), config, flags, settings or [])
+        folder, work = _begun(values, runs, title or preset, name)
         if ray is not None:
             from core.runs.jobs import prepare
 
@@ -146,11 +148,25 @@ def _nested(values: dict[str, Any]) -> dict[str, Any]:
     return nested
 
 
-def _configuration(file: Path | None, flags: dict[str, Any], settings: Sequence[str]) -> dict[str, Any]:
-    """The file's keys, then the flags', then those of --set: later ones win."""
+def _preset(name: str | None, smoke: bool, stream: str | None) -> dict[str, Any]:
+    """The configuration that --preset and --smoke name. Raises UserError where something is missing."""
+    if name is None:
+        if smoke:
+            raise UserError("--smoke tries out a preset: add --preset NAME; `python -m core presets` lists them.")
+        return {}
+    from core.presets import check_stream, configuration
+
+    check_stream(name, stream, smoke)
+    return configuration(name, smoke)
+
+
+def _configuration(
+    base: dict[str, Any], file: Path | None, flags: dict[str, Any], settings: Sequence[str]
+) -> dict[str, Any]:
+    """The preset's keys, then the file's, then the flags', then those of --set: later ones win."""
     from core.config import merge, read_config
 
-    values = read_config(file) if file else {}
+    values = merge(base, read_config(file) if file else {})
     values = merge(values, flags)
     for setting in settings:
         path, equals, text = setting.partition("=")
@@ -287,6 +303,12 @@ def list_(
 ) -> None:
     """What there is to choose from, and the runs so far."""
     listing.show_lists(what, runs, as_json)
+
+
+@app.command()
+def presets(as_json: AsJson = False) -> None:
+    """The papers' protocols: what each runs, what it costs on a GPU, what the papers report."""
+    listing.show_presets(as_json)
 
 
 @app.command()
@@ -432,6 +454,24 @@ def _executor(at_once: int, ray: str | None, cpus: float, gpus: float) -> Execut
     from core.sweep.local import Local
 
     return Local(at_once)
+
+
+@app.command()
+def doctor(
+    network: Annotated[bool, typer.Option("--network", help="Also ask whether the package index answers.")] = False,
+    runs: Runs = DEFAULT_RUNS,
+    as_json: AsJson = False,
+) -> None:
+    """What a bug report needs: versions, device, disk, weights, runs, and what will not work here."""
+    from core.doctor import as_rows, examine
+
+    found = examine(runs, network)
+    if as_json:
+        terminal.show_json(found)
+        return
+    terminal.show_table("this machine", ["what", "value"], as_rows(found))
+    for problem in found["problems"] or ["Nothing is wrong that can be seen from here."]:
+        print(problem)
 
 
 @app.command()

@@ -101,3 +101,32 @@ def _cell(value: Any) -> str:
 
 def _state(row: dict[str, Any]) -> str:
     return f"running {100 * (row['fraction'] or 0):.0f}%" if row["state"] == "running" else str(row["state"])
+
+
+def show_presets(as_json: bool) -> None:
+    """Print the papers' protocols: what each is, what it costs on a GPU, what its paper reports, what it needs."""
+    from core.presets import PRESETS
+
+    rows = [
+        {
+            "name": each.name,
+            "summary": each.summary,
+            "gpu_minutes": round(each.gpu_minutes, 1),
+            "reported": each.reported,
+            "needs": each.needs,
+        }
+        for each in PRESETS
+    ]
+    if as_json:
+        terminal.show_json([row | {"config": each.config} for row, each in zip(rows, PRESETS, strict=True)])
+        return
+    columns = ["preset", "what it is", "on a GPU, estimated", "the papers' own numbers", "needs"]
+    cells = [
+        [each.name, each.summary, terminal.seconds(60 * each.gpu_minutes), each.reported, each.needs]
+        for each in PRESETS
+    ]
+    terminal.show_table("presets", columns, cells)
+    terminal.show_line(
+        "`python -m core train --preset NAME` runs one; with --smoke on a handful of digits and the tiny backbone. "
+        "“reported” was not measured here."
+    )
