@@ -91,6 +91,34 @@ def _scaled(value: float, unit: str) -> str:
     return f"{value:,.3g} T{unit}"
 
 
+class Kept(NamedTuple):
+    """What a run gained on the classes it learned, and lost on those it never saw: accuracy of nearest neighbours."""
+
+    gained: float
+    """Mean over tasks of what a task's own test images gained when it was learned."""
+    lost: float
+    """What the held-out classes lost by the last task."""
+    words_lost: float | None
+    """The same of zero-shot answers, where the backbone has a text tower."""
+
+
+def kept(metrics: Mapping[str, Any]) -> Kept | None:
+    """Read from metrics.json; None for a run without held-out classes."""
+    entries = [entry for entry in metrics.get("retention") or [] if isinstance(entry, Mapping)]
+    gains = [gain for gain in (_moved(entry, "own") for entry in entries) if gain is not None]
+    change = _moved(entries[-1], "knn") if entries else None
+    if not gains or change is None:
+        return None
+    words = _moved(entries[-1], "zero_shot")
+    return Kept(sum(gains) / len(gains), -change, None if words is None else -words)
+
+
+def _moved(entry: Mapping[str, Any], name: str) -> float | None:
+    """After minus before, of one accuracy."""
+    ends = [entry.get(f"{name}_{when}") for when in ("after", "before")]
+    return None if any(not isinstance(end, int | float) for end in ends) else float(ends[0] - ends[1])
+
+
 def settings(configs: Sequence[Mapping[str, Any]]) -> tuple[dict[str, list[str]], int]:
     """The settings that differ, by dotted name with a text for each run; and how many are the same."""
     flat = [_flat(config) for config in configs]

@@ -15,7 +15,7 @@ from app.views.forgetting import distinct_titles
 from app.widgets import figures, layout, thumbnails
 from app.widgets.captions import caption
 from app.widgets.choice import choice
-from app.widgets.palette import colours
+from app.widgets.palette import GREY, colours
 
 MOST = 6
 """Runs side by side."""
@@ -42,6 +42,7 @@ def render() -> None:
             f"the {len(same)} that share the first run's.",
             icon=":material/info:",
         )
+    _kept([run for run in available() if run.ready and _stream(run) == _stream(card)], runs)
     if len(same) > 1:
         _tasks(same, distinct_titles(same), card)
         _images(same, card)
@@ -153,6 +154,36 @@ def _settings(runs: list[RunCard], names: list[str]) -> None:
             st.dataframe(table, hide_index=True)
         else:
             st.markdown("The runs were made with the same settings.")
+
+
+def _kept(stream: list[RunCard], chosen: list[RunCard]) -> None:
+    """A point for every finished run of the stream that measured what was left of classes it never learned."""
+    found = [(run, kept) for run in stream if (kept := comparison.kept(metrics(run))) is not None]
+    if not found:
+        return
+    st.subheader("Gained, and lost elsewhere", anchor=False)
+    ground = figures.theme()
+    places = {run.name: place for place, run in enumerate(chosen)}
+    paint = colours(max(len(chosen), 1), ground)
+    names = distinct_titles([run for run, _ in found])
+    marks = [
+        figures.Point(name, kept.lost, kept.gained, paint[places[run.name]] if run.name in places else GREY[ground],
+                      f"{name}: {_told(kept)}")
+        for name, (run, kept) in zip(names, found, strict=True)
+    ]  # fmt: skip
+    figure = figures.points(marks, ground, titles=("lost on classes never learned", "gained on the classes learned"))
+    figures.draw(figure, key="kept", alt="Gained and lost. " + "; ".join(mark.hover for mark in marks))
+    caption(
+        "accuracy of nearest neighbours in the model's embedding, on the learned classes upwards and on held-out ones "
+        "across; a point for every finished run of these images, those compared here in colour.",
+        "points at the top left: they learned much and lost little.",
+        "changing fewer blocks keeps more of what the backbone knew; what that costs is the height.",
+    )
+
+
+def _told(kept: comparison.Kept) -> str:
+    words = "" if kept.words_lost is None else f", {100 * kept.words_lost:.1f} points of its zero-shot answers"
+    return f"gained {100 * kept.gained:.1f} points, lost {100 * kept.lost:.1f}{words}"
 
 
 def _tasks(runs: list[RunCard], names: list[str], card: RunCard) -> None:

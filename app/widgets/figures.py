@@ -45,6 +45,17 @@ class Line:
     wide: bool = False
 
 
+@dataclass(frozen=True)
+class Point:
+    """One mark; `hover` is what is said of it, escaped by the figure."""
+
+    name: str
+    x: float
+    y: float
+    colour: str
+    hover: str
+
+
 def theme() -> Theme:
     """The theme that the browser shows."""
     return "dark" if st.context.theme.type == "dark" else "light"
@@ -185,6 +196,25 @@ def bars(
         "barmode": "group", "bargap": 0.25, "bargroupgap": 0.06, "showlegend": len(groups) > 1,
     }  # fmt: skip
     return {"data": traces, "layout": layout}
+
+
+def points(shown: Sequence[Point], ground: Theme, *, titles: tuple[str, str]) -> Figure:
+    """Differences of shares across and up, a mark each; few are named beside their mark. Zero is on both axes."""
+    few = len(shown) <= MANY
+    trace = {
+        "type": "scatter", "mode": "markers+text" if few else "markers", "cliponaxis": False,
+        "x": [point.x for point in shown], "y": [point.y for point in shown],
+        "text": [text(point.name, 24) for point in shown] if few else None, "textposition": "top center",
+        "marker": {"color": [point.colour for point in shown], "size": 12, "line": {"width": 1, "color": _INK[ground]}},
+        "customdata": [text(point.hover, 160) for point in shown],
+        "hovertemplate": "%{customdata}<extra></extra>",
+    }  # fmt: skip
+    layout = _layout(ground, 400) | {
+        axis: _axis(ground, title) | {"tickformat": "+.0%", "rangemode": "tozero", "zeroline": True,
+                                      "zerolinecolor": GREY[ground]}
+        for axis, title in zip(("xaxis", "yaxis"), titles, strict=True)
+    }  # fmt: skip
+    return {"data": [trace], "layout": layout}
 
 
 def gaps(low: Line, high: Line, rows: Sequence[str], ground: Theme, *, title: str) -> Figure:

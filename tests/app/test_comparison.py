@@ -73,3 +73,19 @@ def test_settings_that_differ_are_named_with_dots() -> None:
     differ, same = comparison.settings([one, two])
     assert differ == {"method.name": ["lda", "proteus"], "method.transfer": ["–", "0.1"]}
     assert same == 2
+
+
+def test_what_was_gained_and_lost_is_read_from_all_tasks_and_the_last() -> None:
+    first = {"own_before": 0.5, "own_after": 0.7, "knn_before": 0.6, "knn_after": 0.5}
+    last = {"own_before": 0.5, "own_after": 0.9, "knn_before": 0.6, "knn_after": 0.35}
+    found = comparison.kept({"retention": [first, last]})
+    assert found == (pytest.approx(0.3), pytest.approx(0.25), None)
+    spoken = comparison.kept({"retention": [last | {"zero_shot_before": 0.4, "zero_shot_after": 0.1}]})
+    assert spoken is not None and spoken.words_lost == pytest.approx(0.3)
+
+
+@pytest.mark.parametrize(
+    "told", [None, [], [None], [{}], [{"own_before": 1, "own_after": 1}], ["?"], [{"knn_after": "x"}]]
+)
+def test_without_held_out_classes_nothing_is_known(told: object) -> None:
+    assert comparison.kept({"retention": told}) is None and comparison.kept({}) is None

@@ -184,3 +184,25 @@ def test_hostile_names_are_escaped_everywhere(runs: Path) -> None:
         test = shown(page, run="one", runs="one,two", cell="1-0", of="retrieval")
         assert not re.search(r"(?<!\\)(<img|\*\*b)", said(test))
         assert all("<img" not in chart.proto.spec for chart in test.get("plotly_chart"))
+
+
+def test_compare_draws_what_runs_gained_and_lost(runs: Path) -> None:
+    for place, name in enumerate(("full", "budget", "other", "without")):
+        folder = learned_run(runs, name, title=f"Run {name}", hostile=name == "budget")
+        metrics = json.loads((folder / "metrics.json").read_text())
+        told = {"own_before": 0.5, "own_after": 0.8, "knn_before": 0.6, "knn_after": 0.4 + 0.05 * place}
+        metrics["retention"] = [None, told] if name != "without" else None
+        (folder / "metrics.json").write_text(json.dumps(metrics))
+    test = shown(compare, run="full", runs="budget")
+    assert "Gained, and lost elsewhere" in said(test)
+    drawn = [json.loads(chart.proto.spec) for chart in test.get("plotly_chart")]
+    (points,) = [chart["data"][0] for chart in drawn if "text" in chart["data"][0].get("mode", "")]
+    assert sorted(points["x"]) == pytest.approx([0.1, 0.15, 0.2]) and points["y"] == pytest.approx([0.3] * 3)
+    assert len(set(points["marker"]["color"])) == 3, "two are compared, and one is grey"
+    assert "<img" not in json.dumps(points) and any("lost 20.0" in told for told in points["customdata"])
+
+
+def test_compare_says_nothing_of_retention_where_no_run_measured_it(runs: Path) -> None:
+    for name in ("one", "two"):
+        learned_run(runs, name)
+    assert "Gained, and lost" not in said(shown(compare, run="one", runs="two"))
