@@ -120,7 +120,7 @@ def train(
             raise UserError("--resume goes on with the run's own configuration: leave the other flags out.")
         folder, work = _resumed(resume, runs)
     else:
-        values = _configuration(_preset(preset, smoke, stream), config, flags, settings or [])
+        values = _over_preset(preset, smoke, _configuration(config, flags, settings or []))
         folder, work = _begun(values, runs, title or preset, name)
         if ray is not None:
             from core.runs.jobs import prepare
@@ -148,25 +148,24 @@ def _nested(values: dict[str, Any]) -> dict[str, Any]:
     return nested
 
 
-def _preset(name: str | None, smoke: bool, stream: str | None) -> dict[str, Any]:
-    """The configuration that --preset and --smoke name. Raises UserError where something is missing."""
+def _over_preset(name: str | None, smoke: bool, values: dict[str, Any]) -> dict[str, Any]:
+    """`values` laid over the configuration that --preset and --smoke name. Raises UserError if one is wrong."""
     if name is None:
         if smoke:
             raise UserError("--smoke tries out a preset: add --preset NAME; `python -m core presets` lists them.")
-        return {}
+        return values
+    from core.config import merge
     from core.presets import check_stream, configuration
 
-    check_stream(name, stream, smoke)
-    return configuration(name, smoke)
+    check_stream(name, values.get("stream", {}).get("name"), smoke)
+    return merge(configuration(name, smoke), values)
 
 
-def _configuration(
-    base: dict[str, Any], file: Path | None, flags: dict[str, Any], settings: Sequence[str]
-) -> dict[str, Any]:
-    """The preset's keys, then the file's, then the flags', then those of --set: later ones win."""
+def _configuration(file: Path | None, flags: dict[str, Any], settings: Sequence[str]) -> dict[str, Any]:
+    """The file's keys, then the flags', then those of --set: later ones win."""
     from core.config import merge, read_config
 
-    values = merge(base, read_config(file) if file else {})
+    values = read_config(file) if file else {}
     values = merge(values, flags)
     for setting in settings:
         path, equals, text = setting.partition("=")
