@@ -11,7 +11,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help app test check venv demos screenshots weights chromium clean
+.PHONY: help app test check audit venv demos screenshots weights chromium clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +38,11 @@ check: $(VENV)/.dev ## lint, format, types and the fast tests, in under two minu
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
 	HF_HUB_OFFLINE=1 $(PY) -m pytest -q -m "not slow and not browser"
+
+# --strict: a package that nobody could be asked about is a failure, not a pass.
+audit: $(VENV)/.app ## whether any pinned version has a known vulnerability (asks the package index), and this machine's facts
+	@$(uv) tool run --from 'pip-audit>=2.7,<3' pip-audit --strict --no-deps --disable-pip --requirement constraints.txt
+	@$(PY) -m core doctor
 
 demos: $(VENV)/.app weights ## train the recorded runs in assets/runs anew, some minutes
 	HF_HUB_OFFLINE=1 $(PY) -m core.demos
@@ -68,11 +73,12 @@ $(VENV)/.dev: requirements.txt requirements-dev.txt constraints.txt | $(VENV)/bi
 
 # uv is many times faster than pip, but reads none of pip's settings: it is told the index, and pip does it where uv fails.
 # Compiled once here, or else (PYTHONDONTWRITEBYTECODE) each process compiles 3,000 files anew: 10 seconds a start.
+uv = index=$${UV_DEFAULT_INDEX:-$${PIP_INDEX_URL:-$$($(PY) -m pip config get global.index-url 2>/dev/null || true)}}; \
+    env $${index:+UV_DEFAULT_INDEX=$$index} $(VENV)/bin/uv
+
 define install
 echo "Installing the packages of $(strip $(1)): about 3 GB with CUDA's libraries, some minutes the first time."; \
-index=$${UV_DEFAULT_INDEX:-$${PIP_INDEX_URL:-$$($(PY) -m pip config get global.index-url 2>/dev/null || true)}}; \
-{ [ -x $(VENV)/bin/uv ] && env $${index:+UV_DEFAULT_INDEX=$$index} \
-    $(VENV)/bin/uv pip install $$([ -t 1 ] || echo --quiet) --compile-bytecode --python $(PY) -c constraints.txt $(1); } \
+{ [ -x $(VENV)/bin/uv ] && { $(uv) pip install $$([ -t 1 ] || echo --quiet) --compile-bytecode --python $(PY) -c constraints.txt $(1); }; } \
 || { echo "uv could not install them: trying pip."; $(PY) -m pip install -qq -c constraints.txt $(1); }
 endef
 
