@@ -178,7 +178,7 @@ def _images(folder: Path, changed: int) -> Images:
 @lru_cache(maxsize=8)
 def _predictions(folder: Path, changed: int) -> Predictions:
     table = Run(folder).predictions()
-    table = table.filter((_column(table, "shift") == "none") & (_column(table, "split") == "test"))
+    table = table.filter(_is(table, "shift", "none") & _is(table, "split", "test"))
     names = [field.name for field in fields(Predictions) if field.name not in ("offsets", "values")]
     scores = table["scores"].combine_chunks()
     counts = scores.value_lengths().to_numpy(zero_copy_only=False) if len(table) else np.empty(0, np.int64)
@@ -197,14 +197,16 @@ def _embeddings(folder: Path, space: str, changed: int) -> np.ndarray:
 @lru_cache(maxsize=8)
 def _maps(folder: Path, changed: int) -> Mapping[str, Maps]:
     table = Run(folder).projection()
-    space, after, image = (_column(table, name) for name in ("space", "after_task", "image"))
+    after, image = _column(table, "after_task"), _column(table, "image")
     places = np.stack([_column(table, "x"), _column(table, "y")], axis=1)
     count = len(_images(folder, changed))
     found = {}
-    for name in [known for known in EMBEDDING_SPACES if known in set(space)]:
-        steps = np.unique(after[space == name])
+    for name in EMBEDDING_SPACES:
+        rows = _is(table, "space", name)
+        if not rows.any():
+            continue
+        steps = np.unique(after[rows])
         xy = np.full((len(steps), count, 2), np.nan, np.float32)
-        rows = space == name
         xy[np.searchsorted(steps, after[rows]), image[rows]] = places[rows]
         found[name] = Maps(tuple(steps.tolist()), _frozen(xy))
     return MappingProxyType(found)
@@ -214,6 +216,12 @@ def _maps(folder: Path, changed: int) -> Mapping[str, Maps]:
 def _gates(folder: Path, changed: int) -> list[dict[str, Any]]:
     run = Run(folder)
     return [run.task(task).gates for task in range(run.finished_tasks())]
+
+
+def _is(table: pa.Table, column: str, word: str) -> np.ndarray:
+    """(rows,) bool; words are compared once each, not row by row."""
+    coded = table[column].combine_chunks()
+    return (coded.dictionary.to_numpy(zero_copy_only=False) == word)[coded.indices.to_numpy(zero_copy_only=False)]
 
 
 def _column(table: pa.Table, name: str) -> np.ndarray:

@@ -9,6 +9,7 @@ Sources: forgetting is Chaudhry et al. 2018, backward and forward transfer are G
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -118,8 +119,10 @@ def confusion(true: np.ndarray, retrieved: np.ndarray, tasks: int) -> np.ndarray
     return np.bincount(true[sent] * tasks + retrieved[sent], minlength=tasks * tasks).reshape(tasks, tasks)
 
 
-def summary(predictions: pa.Table, tasks: int) -> dict[str, Any]:
+def summary(predictions: pa.Table, tasks: int, shortlist: int = 1) -> dict[str, Any]:
     """Every metric of a run's predictions as JSON: None stands for what was not measured.
+
+    Recall is told at RECALL_RANKS and at `shortlist`, the number of tasks whose adapters an image is shown to.
 
     Plain keys are means over tasks; keys that end in `_pooled` are shares of images. They differ when tasks differ in
     size. Counts test images without a shift. Raises ValueError for a task number outside 0..tasks-1, or tasks < 1.
@@ -143,7 +146,7 @@ def summary(predictions: pa.Table, tasks: int) -> dict[str, Any]:
         "forgetting": forgetting(a),
         "backward_transfer": backward_transfer(a),
         "oracle_gap": oracle_gap(a, aware),
-        **_recalls(rows, last, tasks),
+        **_recalls(rows, last, tasks, sorted({*RECALL_RANKS, min(shortlist, tasks)})),
         **_mistakes(rows, last),
         "matrices": measured,
         "per_task": _per_task(rows, last, measured),
@@ -192,11 +195,11 @@ def _shares(rows: _Rows, right: np.ndarray, tasks: int) -> np.ndarray:
     return shares.reshape(tasks, tasks)
 
 
-def _recalls(rows: _Rows, last: np.ndarray, tasks: int) -> dict[str, float]:
-    """Recall at each rank, as a mean over tasks and pooled; NaN where there is no score for every task."""
+def _recalls(rows: _Rows, last: np.ndarray, tasks: int, ranks: Sequence[int]) -> dict[str, float]:
+    """Recall at each of `ranks`, as a mean over tasks and pooled; NaN where there is no score for every task."""
     scores, true = _score_matrix(rows.scores.filter(pa.array(last)), tasks), rows.task[last]
     values: dict[str, float] = {}
-    for k in RECALL_RANKS:
+    for k in ranks:
         parts, whole = [float("nan")], float("nan")
         if scores is not None and k <= tasks:
             parts = [recall_at_k(scores[true == task], true[true == task], k) for task in np.unique(true)]

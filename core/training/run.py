@@ -309,7 +309,7 @@ class _Session:
         total = sum(stored) if PAST_IS_FROZEN in self.method.promises else stored[-1]
         shared = sum(t.numel() * t.element_size() for t in self.method.shared_state().values())
         return {
-            **summary(pa.concat_tables(tables), tasks),
+            **summary(pa.concat_tables(tables), tasks, self.config.retrieval.shortlist),
             **answer_costs(self.method, self.encoder, self.recorder.watches[-1].test, self.precision),
             "theory": [task.theory or None for task in done],
             "retention": [task.retention or None for task in done],

@@ -204,7 +204,15 @@ def test_recall_in_the_summary_uses_the_last_task_only():
     found = metrics.summary(table(rows), 3)
     assert [found[f"recall_at_{k}"] for k in (1, 2, 3)] == pytest.approx([1 / 3, 2 / 3, 1])
     assert [found[f"recall_at_{k}_pooled"] for k in (1, 2, 3)] == pytest.approx([1 / 4, 2 / 4, 1])
-    assert found["recall_at_5"] is None
+    assert found["recall_at_5"] is None and "recall_at_4" not in found
+    longer = metrics.summary(table(rows), 3, shortlist=4)
+    assert "recall_at_4" not in longer and longer["recall_at_3"] == 1, "there are but three tasks to show an image to"
+
+
+def test_recall_is_told_at_the_length_of_the_shortlist():
+    rows = [(*row, {"scores": [6.0, 5.0, 4.0, 3.0, 2.0, 1.0]}) for t in range(6) for row in right(5, t, 1)]
+    found = metrics.summary(table(rows), 6, shortlist=4)
+    assert found["recall_at_4"] == found["recall_at_4_pooled"] == pytest.approx(4 / 6)
 
 
 def test_an_empty_table_is_all_unknown():
