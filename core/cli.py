@@ -323,6 +323,7 @@ def show(run: RunName, runs: Runs = DEFAULT_RUNS, as_json: AsJson = False) -> No
         report.show_results(found)
         report.show_tasks(found)
         report.show_theory(found)
+        report.show_retention(found)
 
 
 @app.command()

@@ -187,3 +187,29 @@ def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     for key, value in values.items():
         flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
     return flat
+
+
+def show_retention(run: Run) -> None:
+    """Print what held-out classes lost and learned ones gained, a row a task, and accuracy under corruptions."""
+    entries = run.metrics.get("retention") or []
+    rows = [(after, entry) for after, entry in enumerate(entries) if entry]
+    if rows:
+        names = [task.name for task in run.manifest.tasks]
+        measures = {"knn": "held out, neighbours", "zero_shot": "held out, in words", "own": "its own, neighbours"}
+        known = [key for key in measures if f"{key}_after" in rows[-1][1]]
+        cells = [[names[after], *(_before_and_after(entry, key) for key in known)] for after, entry in rows]
+        columns = ["after task", *(measures[key] for key in known)]
+        terminal.show_table("accuracy before and after", columns, cells, numbers=columns[1:])
+    shifts = run.metrics.get("shifts") or {}
+    if shifts:
+        severities = run.manifest.config["retention"]["severities"]
+        columns = ["corruption", *(f"severity {severity}" for severity in severities)]
+        cells = []
+        for name, values in shifts.items():
+            shares = [terminal.share(value) for value in values]
+            cells.append([name, *shares, *[""] * (len(severities) - len(shares))])
+        terminal.show_table("accuracy under corruptions", columns, cells, numbers=columns[1:])
+
+
+def _before_and_after(entry: dict[str, float], key: str) -> str:
+    return " → ".join(terminal.share(entry.get(f"{key}_{when}")) for when in ("before", "after"))

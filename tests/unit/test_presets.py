@@ -38,12 +38,16 @@ def test_the_small_version_keeps_the_method_and_differs_in_size_alone(name):
     assert small.stream.tasks == min(preset(name).tasks, 5)
 
 
-def test_the_small_version_measures_what_the_whole_one_would(tmp_path):
+def test_the_small_version_measures_what_the_whole_one_would_and_show_tells_it(tmp_path, capsys):
     config = validate(RunConfig, configuration("selective-clip", smoke=True))
     run = Run(start_run(config, tmp_path, lambda status: None))
     gates = run.task(0).gates["blocks"]
     assert len(gates["active"]) == gates["budget"] == round(0.0625 * len(gates["scores"]))
-    assert run.metrics["retention"][0]["knn_retention"] > 0 and len(run.metrics["shifts"]) > 1
+    (kept,), shifts = run.metrics["retention"], run.metrics["shifts"]
+    assert main(["show", run.name, "--runs", str(tmp_path)]) == 0
+    shown = capsys.readouterr().out
+    assert f"{kept['knn_before']:.3f} → {kept['knn_after']:.3f}" in shown and "its own, neighbours" in shown
+    assert all(f"{value:.3f}" in shown for name in ("none", "jpeg") for value in shifts[name])
 
 
 def test_a_preset_runs_from_the_command_line_and_flags_go_before_it(tmp_path, capsys):
