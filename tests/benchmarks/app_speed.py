@@ -104,10 +104,14 @@ def go(page: Page, title: str) -> tuple[float, float]:
     return shown, time.perf_counter() - began
 
 
+def servers() -> list[psutil.Process]:
+    """The servers that this process started."""
+    return [child for child in psutil.Process().children() if "streamlit" in child.cmdline()]
+
+
 def server_bytes() -> int:
     """Resident memory of the server that this process started."""
-    servers = [child for child in psutil.Process().children() if "streamlit" in child.cmdline()]
-    return sum(server.memory_info().rss for server in servers)
+    return sum(server.memory_info().rss for server in servers())
 
 
 if __name__ == "__main__":

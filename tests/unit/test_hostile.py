@@ -172,6 +172,31 @@ def test_any_run_of_a_stranger_is_taken_in_whole_or_refused(exported: Files, dat
         assert [left.name for left in runs.iterdir()] == [run.name]
 
 
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"kind": "loss", "loss": 1.0},
+        {"kind": "loss", "task": 0, "step": "<b>", "loss": 1.0},
+        {"kind": "loss", "task": 9, "step": 1, "loss": 1.0},
+        {"kind": "loss", "task": 0, "step": -1, "loss": 1.0},
+        {"kind": "loss", "task": 0, "step": 1, "steps": None, "loss": 1.0},
+        {"kind": "loss", "task": 0, "step": 1, "loss": "much"},
+        {"kind": "task", "task": -1, "accuracy": [1.0]},
+        {"kind": "task", "task": True, "accuracy": [1.0]},
+        {"kind": "task", "task": 0, "accuracy": ["all"]},
+        {"kind": "task", "task": 0, "accuracy": {"0": 1.0}},
+    ],
+)
+def test_events_that_no_curve_can_show_are_refused(exported: Files, event: dict[str, object], tmp_path: Path) -> None:
+    whole = {"kind": "loss", "task": 0, "step": 1, "steps": 9, "loss": 1.0}, {"kind": "other", "any": ["thing"]}
+    for name, lines in (("good", whole), ("bad", (*whole, event))):
+        packed = b"".join(json.dumps(line).encode() + b"\n" for line in lines)
+        (tmp_path / f"{name}.zip").write_bytes(_zip({**exported, "events.jsonl": packed}))
+    assert len(import_run(tmp_path / "good.zip", tmp_path / "runs").events()) == 2
+    with pytest.raises(UserError, match="does not tell what it must"):
+        import_run(tmp_path / "bad.zip", tmp_path / "runs", "bad")
+
+
 def _pages_can_read(run: Run) -> None:
     """What every page of the app reads first."""
     from app import accuracy, loading
