@@ -104,7 +104,8 @@ class Kept(NamedTuple):
 
 def kept(metrics: Mapping[str, Any]) -> Kept | None:
     """Read from metrics.json; None for a run without held-out classes."""
-    entries = [entry for entry in metrics.get("retention") or [] if isinstance(entry, Mapping)]
+    told = metrics.get("retention")
+    entries = [entry for entry in told if isinstance(entry, Mapping)] if isinstance(told, list) else []
     gains = [gain for gain in (_moved(entry, "own") for entry in entries) if gain is not None]
     change = _moved(entries[-1], "knn") if entries else None
     if not gains or change is None:
@@ -116,7 +117,9 @@ def kept(metrics: Mapping[str, Any]) -> Kept | None:
 def _moved(entry: Mapping[str, Any], name: str) -> float | None:
     """After minus before, of one accuracy."""
     ends = [entry.get(f"{name}_{when}") for when in ("after", "before")]
-    return None if any(not isinstance(end, int | float) for end in ends) else float(ends[0] - ends[1])
+    if any(not isinstance(end, int | float) or not 0 <= end <= 1 for end in ends):
+        return None
+    return float(ends[0] - ends[1])
 
 
 def settings(configs: Sequence[Mapping[str, Any]]) -> tuple[dict[str, list[str]], int]:

@@ -395,7 +395,14 @@ class _Session:
             work += 3 * tests * suffix * adapted
         else:
             work += suffix * sum(sum(len(t.test) for t in self.stream.tasks[: g[-1] + 1]) for g in self.groups)
-        return 1.1 * work
+        return 1.1 * (work + self._work_beside(suffix))
+
+    def _work_beside(self, suffix: int) -> float:
+        """Block passes for held-out classes, and for corrupted images."""
+        held_out, settings = self.stream.held_out, self.config.retention
+        images = len(held_out.train) + len(held_out.test) if held_out else 0
+        corrupted = len(shift_names(settings.shifts)) * len(settings.severities) * settings.shift_images
+        return images * (self._frozen_work + suffix * len(self.groups)) + 2 * corrupted * suffix
 
 
 _TRAIN_PASSES = 2.5

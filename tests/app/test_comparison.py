@@ -84,8 +84,13 @@ def test_what_was_gained_and_lost_is_read_from_all_tasks_and_the_last() -> None:
     assert spoken is not None and spoken.words_lost == pytest.approx(0.3)
 
 
-@pytest.mark.parametrize(
-    "told", [None, [], [None], [{}], [{"own_before": 1, "own_after": 1}], ["?"], [{"knn_after": "x"}]]
-)
+_TELLS_NOTHING = (
+    None, 5, "?", [], [None], [{}], ["?"], [{"own_before": 1, "own_after": 1}],
+    [{"own_before": 1, "own_after": 1, "knn_before": "x", "knn_after": 1}],
+    [{"own_before": 1, "own_after": 1, "knn_before": 1e300, "knn_after": 1}],
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("told", _TELLS_NOTHING)
 def test_without_held_out_classes_nothing_is_known(told: object) -> None:
     assert comparison.kept({"retention": told}) is None and comparison.kept({}) is None

@@ -20,7 +20,7 @@ from core.data.shifts import STRENGTHS, ShiftedImages
 from core.data.streams import open_stream
 from core.errors import UserError
 from core.runs.store import Run
-from core.training.run import start_run
+from core.training.run import resume_run, start_run
 from tests.unit.test_training import folder  # noqa: F401  the fixture
 
 NAMES = ("apple", "maple_tree", "Greek--alpha")
@@ -97,7 +97,7 @@ def test_held_out_classes_are_in_no_task_and_change_nothing_when_there_are_none(
         opened(held_out=5)
 
 
-def trained(folder, runs, name="sequential", **sections):  # noqa: F811
+def settings(folder, name="sequential", **sections):  # noqa: F811
     values = {
         "stream": {"name": str(folder), "tasks": 2, "held_out": 2},
         "backbone": {"name": "tiny"},
@@ -109,13 +109,29 @@ def trained(folder, runs, name="sequential", **sections):  # noqa: F811
         "record": {"projection": False},
     }
     values = {key: {**value, **sections.get(key, {})} for key, value in values.items()}
-    return Run(start_run(validate(RunConfig, values), runs, lambda status: None))
+    return validate(RunConfig, values)
+
+
+def trained(folder, runs, name="sequential", **sections):  # noqa: F811
+    return Run(start_run(settings(folder, name, **sections), runs, lambda status: None))
+
+
+def test_a_run_that_goes_on_measures_what_it_would_have(folder, tmp_path):  # noqa: F811
+    whole = trained(folder, tmp_path / "whole").metrics["retention"]
+
+    def stop(status):
+        if status.phase == "train" and status.task == 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        start_run(settings(folder), tmp_path, stop, name="stopped")
+    assert Run(resume_run(tmp_path / "stopped", lambda status: None)).metrics["retention"] == whole
 
 
 @pytest.mark.parametrize("name", ["sequential", "proteus", "lda"])
 def test_retention_is_recorded_after_every_task(folder, tmp_path, name):  # noqa: F811
-    settings = {"retention": {"shifts": ("all",), "severities": (1, 5), "shift_images": 6}}
-    metrics = trained(folder, tmp_path, name, **settings).metrics
+    shifts = {"shifts": ("all",), "severities": (1, 5), "shift_images": 6}
+    metrics = trained(folder, tmp_path, name, retention=shifts).metrics
     assert len(metrics["retention"]) == 2 and set(metrics["retention"][0]) == {
         "knn_before",
         "knn_after",
