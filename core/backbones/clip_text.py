@@ -6,6 +6,7 @@ features, the mean over sentence templates of normalised features, normalised ag
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import tempfile
@@ -16,6 +17,7 @@ from pathlib import Path
 import open_clip
 import torch
 import torch.nn.functional as F
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -56,12 +58,12 @@ def zero_shot(
     """
     name, pretrained = resolved(name, pretrained)
     file = (cache or cache_folder() / "text") / f"{_key(name, pretrained, class_names, templates)}.safetensors"
-    if file.is_file():
-        kept = load_file(file)
-        return ZeroShot(kept["text"], kept["projection"], kept["scale"])
-    made = _computed(name, pretrained, class_names, templates)
-    _keep(file, made)
-    return made
+    kept = _kept(file)
+    if kept is None:
+        kept = _computed(name, pretrained, class_names, templates)
+        with contextlib.suppress(OSError):  # a cache that cannot be written costs time, not the run
+            _keep(file, kept)
+    return kept
 
 
 @torch.no_grad()
@@ -92,6 +94,15 @@ def _key(name: str, pretrained: str, class_names: Sequence[str], templates: Sequ
         with open(pretrained, "rb") as file:
             source = hashlib.file_digest(file, "sha256").hexdigest()
     return hashlib.sha256(repr((name, source, tuple(class_names), tuple(templates))).encode()).hexdigest()
+
+
+def _kept(file: Path) -> ZeroShot | None:
+    """What was kept; None where there is no such file, or a damaged one."""
+    try:
+        kept = load_file(file)
+        return ZeroShot(kept["text"], kept["projection"], kept["scale"])
+    except (OSError, SafetensorError, KeyError):
+        return None
 
 
 def _keep(file: Path, made: ZeroShot) -> None:

@@ -77,6 +77,18 @@ def test_text_features_are_kept_until_anything_that_decides_them_changes(clip, t
             zero_shot(config, checkpoint, names, templates, tmp_path)
 
 
+def test_a_cache_that_is_damaged_or_cannot_be_written_costs_nothing_but_time(clip, tmp_path):
+    config, checkpoint, _ = clip
+    first = zero_shot(config, checkpoint, NAMES, TEMPLATES, tmp_path)
+    (file,) = tmp_path.glob("*.safetensors")
+    file.write_bytes(file.read_bytes()[:100])
+    assert torch.equal(zero_shot(config, checkpoint, NAMES, TEMPLATES, tmp_path).text, first.text)
+    assert clip_text._kept(file) is not None, "written anew"
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    assert torch.equal(zero_shot(config, checkpoint, NAMES, TEMPLATES, blocked).text, first.text)
+
+
 def test_names_are_said_as_one_says_them():
     assert [spoken(name) for name in NAMES] == ["apple", "maple tree", "alpha"]
 
