@@ -36,10 +36,11 @@ _ENTRIES = {
     "compare": Entry("Compare", "compare_arrows", "compare", "Explore"),
     "try": Entry("Try an image", "add_photo_alternate", "try_image", "Do"),
     "train": Entry("Train", "play_arrow", "train", "Do"),
+    "sweep": Entry("Sweep", "view_comfy", "sweep", "Do"),
     "data": Entry("Your data", "folder_open", "data", "Do"),
 }
 
-_NOT_IN_A_DEMO = ("data",)
+_NOT_IN_A_DEMO = ("sweep", "data")
 
 
 @cache

@@ -28,6 +28,10 @@ from core.runs.liveness import ACTIVE, identity, process_started, true_status, w
 
 _ROOT = Path(__file__).resolve().parents[2]
 _POLL_S = 0.05
+CLUSTER = "PROTEUS_RAY"
+"""Environment: the address of the Ray cluster on which background work is executed."""
+SWEEPS = "sweeps"
+"""Folder, inside a runs folder, of the sweeps."""
 
 
 def start(config: Mapping[str, Any], runs: Path, title: str | None = None) -> str:
@@ -38,7 +42,7 @@ def start(config: Mapping[str, Any], runs: Path, title: str | None = None) -> st
     checked: RunConfig = validate(RunConfig, dict(config))
     name = new_run_name(checked.method.name, checked.stream.name)
     folder = runs / name
-    with _job_lock(runs, name) as lock:
+    with job_lock(runs, name) as lock:
         folder.mkdir()
         try:
             prepare(folder, config)
@@ -60,7 +64,7 @@ def resume(name: str, runs: Path) -> str:
         raise UserError(f"Run {folder.name} is {state}: there is nothing to resume.")
     if not (folder / "manifest.json").exists():
         raise UserError(f"Run {folder.name} stopped before it began: start it again (its log is {folder / 'log.txt'}).")
-    with _job_lock(runs, folder.name) as lock:
+    with job_lock(runs, folder.name) as lock:
         (folder / "cancel").unlink(missing_ok=True)
         launch(folder, flags(folder), lock)
     return folder.name
@@ -87,6 +91,15 @@ def running(runs: Path) -> str | None:
     except (OSError, ValueError, UserError):
         return None
     return name if worker(runs / name) is not None else None
+
+
+def sweeping(runs: Path) -> str | None:
+    """The name of the sweep that a job of `runs` executes, or None."""
+    try:
+        folder, _, name = (runs / ".lock").read_text().strip().partition("/")
+        return name if folder == SWEEPS and worker(runs / SWEEPS / check_name(name)) is not None else None
+    except (OSError, ValueError, UserError):
+        return None
 
 
 def request_cancel(name: str, runs: Path) -> None:
@@ -165,9 +178,25 @@ def _queued(pid: int) -> dict[str, Any]:
 def launch(
     folder: Path, words: list[str], lock: IO[str] | None = None, environment: Mapping[str, str] | None = None
 ) -> subprocess.Popen[bytes]:
-    """Start `python -m core train` in a session of its own; it inherits `lock`, and nothing else of ours."""
+    """Start `python -m core train` for the run in `folder`, on the cluster that PROTEUS_RAY names where it is set."""
+    return spawn(folder, ["train", *words, *cluster_flags()], folder.parent, lock, environment)
+
+
+def cluster_flags() -> list[str]:
+    """Where background work is executed: on this machine, or on the cluster that the environment names."""
+    address = os.environ.get(CLUSTER)
+    return ["--ray", address] if address else []
+
+
+def spawn(
+    folder: Path, words: list[str], runs: Path, lock: IO[str] | None, environment: Mapping[str, str] | None = None
+) -> subprocess.Popen[bytes]:
+    """Start `python -m core` in a session of its own; it inherits `lock`, and nothing else of ours.
+
+    `folder` gets its log, and a first status that names it.
+    """
     (folder / "status.json").unlink(missing_ok=True)
-    command = [sys.executable, "-m", "core", "--debug", "train", *words, "--runs", str(folder.parent.resolve())]
+    command = [sys.executable, "-m", "core", "--debug", *words, "--runs", str(runs.resolve())]
     paths = [str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     with (folder / "log.txt").open("ab") as log:
         process = subprocess.Popen(
@@ -199,12 +228,14 @@ def _first_word(path: Path, value: Mapping[str, Any]) -> None:
 
 
 @contextmanager
-def _job_lock(runs: Path, name: str) -> Iterator[IO[str]]:
+def job_lock(runs: Path, name: str) -> Iterator[IO[str]]:
     """The locked lock file of `runs`, saying `name`; closed in this process afterwards, so only a child keeps it."""
     runs.mkdir(parents=True, exist_ok=True)
     with (runs / ".lock").open("a+") as lock:
         # A worker that has written its last status needs a moment more to end.
-        if not _until(lambda: _locked(lock) or running(runs) is not None, 5.0) or not _locked(lock):
+        if not _until(
+            lambda: _locked(lock) or running(runs) is not None or sweeping(runs) is not None, 5.0
+        ) or not _locked(lock):
             raise UserError(f"{_busy(runs)}: wait for it, or cancel it first.")
         lock.truncate(0)
         lock.write(name)
@@ -222,6 +253,9 @@ def _locked(lock: IO[str]) -> bool:
 
 def _busy(runs: Path) -> str:
     name = running(runs)
+    sweep = sweeping(runs)
+    if sweep is not None:
+        return f"The sweep {sweep} is going on in {runs}"
     if name is None:
         return f"Another job in {runs} is starting or ending"
     row = brief(runs / name)

@@ -26,8 +26,6 @@ from core.runs.liveness import LOCK, Claim, identity, true_status
 if TYPE_CHECKING:
     from core.runs.schema import Status
 
-ADDRESS = "PROTEUS_RAY"
-"""Environment: the cluster on which the app's jobs run; they run on this machine where it is not set."""
 RETRIES = 3
 """So many times a run is begun again on another node before it counts as failed."""
 _SEND_EVERY_S = 0.5
@@ -250,7 +248,7 @@ class Cluster:
         # A node may be lost at any time, except the driver's own: the letters are kept there.
         self._mailbox: Any = ray.remote(Mailbox).options(num_cpus=0, scheduling_strategy=here).remote()
         # A process of its own for each run: its memory is measured, and freed.
-        self._train = ray.remote(train_there).options(num_cpus=cpus, num_gpus=gpus, max_retries=0, max_calls=1)
+        self._train = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=0, max_calls=1)(train_there)
         self._runs: dict[str, ClusterRun] = {}
 
     def room(self, going: int) -> bool:

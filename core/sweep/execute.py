@@ -19,7 +19,6 @@ from core.runs.files import now, read_json, write_json
 from core.runs.liveness import ACTIVE, Claim, identity, true_status
 from core.sweep.plan import Plan, plan_from
 
-FOLDER = "sweeps"
 _POLL_S = 0.2
 _SAY_EVERY_S = 1.0
 
@@ -77,7 +76,7 @@ Listener = Callable[[Progress], None]
 
 def sweep_folder(runs: Path, name: str) -> Path:
     """Where the sweep `name` keeps its plan and its summary."""
-    return runs / FOLDER / name
+    return runs / jobs.SWEEPS / name
 
 
 def saved_plan(folder: Path) -> Plan:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -31,7 +30,7 @@ class LocalRun:
 
     def __init__(self, folder: Path, title: str, environment: Mapping[str, str]) -> None:
         self.folder = folder
-        self._process: subprocess.Popen[bytes] = jobs.launch(folder, jobs.flags(folder, title), environment=environment)
+        self._process = jobs.spawn(folder, ["train", *jobs.flags(folder, title)], folder.parent, None, environment)
 
     def ended(self) -> bool:
         """Whether the process is gone."""

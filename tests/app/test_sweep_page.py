@@ -1,0 +1,124 @@
+"""The Sweep page: choices become a sweep file, the grid opens runs, and a sweep in the background stops and goes on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from app.views.sweep import curves_figure
+from core.errors import UserError
+from core.runs import jobs
+from core.runs.liveness import true_status
+from core.sweep import background
+from core.sweep.execute import Sweep, rows_of, saved_plan, sweep_folder
+from core.sweep.plan import make_plan, read_plan
+from core.sweep.summary import Group, groups, mean_curve, write_summary
+from tests.unit.test_sweep import BASE, SMALL, Here
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A runs folder with a finished sweep; not to be changed."""
+    runs, plan = tmp_path_factory.mktemp("runs"), make_plan(SMALL)
+    Sweep(plan, runs, Here, lambda progress: None).run()
+    write_summary(plan, runs, sweep_folder(runs, plan.name))
+    return runs
+
+
+def page(runs: Path, monkeypatch: pytest.MonkeyPatch, **query: str) -> AppTest:
+    monkeypatch.setenv("PROTEUS_RUNS", str(runs))
+
+    def script() -> None:
+        from app.views import sweep
+
+        sweep.render()
+
+    test = AppTest.from_function(script, default_timeout=60)
+    for key, value in query.items():
+        test.query_params[key] = value
+    return test.run()
+
+
+def test_a_finished_sweep_shows_every_run_and_its_means(swept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    test = page(swept, monkeypatch)
+    assert not test.exception
+    plan = saved_plan(sweep_folder(swept, "small"))
+    links = [element.proto for element in test.main if element.type == "page_link"] or test.get("page_link")
+    assert len(links) == 4
+    labels = [getattr(link, "label", None) or link.proto.label for link in links]
+    assert sorted(labels) == sorted(f"{row.accuracy:.1%}" for row in rows_of(plan, swept))
+    table = test.dataframe[0].value
+    assert list(table["runs"]) == ["lda", "ncm"]
+    assert "±" in table["final accuracy"][0]
+
+
+def test_without_a_sweep_one_can_be_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    test = page(tmp_path, monkeypatch)
+    assert not test.exception
+    assert test.button(key="sweep-start").label == "Start 9 runs"
+    test.number_input(key="sweep-seeds").set_value(2).run()
+    test.multiselect(key="sweep-ranks").set_value([2, 8]).run()
+    assert test.button(key="sweep-start").label == "Start 12 runs"
+    written = tmp_path / "made.toml"
+    written.write_text(next(code.value for code in test.code if code.language == "toml"))
+    plan = read_plan(written)
+    assert len(plan.runs) == 12
+    assert plan.axes["adapters.rank"] == [2, 8]
+
+
+def test_the_band_is_the_interval(swept: Path) -> None:
+    found = groups(saved_plan(sweep_folder(swept, "small")), swept)
+    figure = curves_figure(found, "light")
+    mean, half = mean_curve(found[0])
+    band = np.array(figure["data"][0]["y"])
+    assert band[: len(mean)] == pytest.approx(np.clip(mean + half, 0, 1))
+    single = Group("one", dict(list(found[0].metrics.items())[:1]))
+    assert len(curves_figure([single], "light")["data"]) == 1  # one seed has no interval
+
+
+def _wait(met: Callable[[], bool], seconds: float = 240) -> None:
+    end = time.monotonic() + seconds
+    while not met():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.1)
+
+
+@pytest.fixture
+def behind(tmp_path: Path) -> Iterator[Path]:
+    """A runs folder in which no sweep is left going on."""
+    yield tmp_path
+    name = jobs.sweeping(tmp_path)
+    if name is not None:
+        background.request_cancel(name, tmp_path)
+        _wait(lambda: jobs.sweeping(tmp_path) is None)
+
+
+@pytest.mark.slow
+def test_a_sweep_in_the_background_is_cancelled_and_goes_on(behind: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    values = {"name": "behind", "base": BASE, "axes": {"method": {"name": ["lda", "ncm"]}}}
+    assert background.start(values, behind) == "behind"
+    assert jobs.sweeping(behind) == "behind"
+    with pytest.raises(UserError, match="sweep behind is going on"):
+        jobs.start(BASE, behind)
+    plan = make_plan(values)
+    first = behind / plan.runs[0].name
+    _wait((first / "status.json").exists)
+    test = page(behind, monkeypatch)
+    assert not test.exception
+    assert test.button(key="sweep-start").disabled
+    test.button(key="sweep-cancel").click().run()
+    assert not test.exception
+    _wait(lambda: jobs.sweeping(behind) is None)
+    assert background.state("behind", behind)["state"] == "cancelled"
+    assert true_status(first)["state"] in ("cancelled", "failed", "done")
+
+    test = page(behind, monkeypatch, sweep="behind")
+    test.button(key="sweep-resume").click().run()
+    assert not test.exception
+    _wait(lambda: background.state("behind", behind)["state"] == "done")
+    assert [row.state for row in rows_of(plan, behind)] == ["done", "done"]
