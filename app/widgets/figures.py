@@ -23,6 +23,10 @@ Cell = tuple[int, int]
 
 MANY = 12
 """With more tasks than this an axis has their numbers only."""
+DENSE = 40
+"""With more rows or steps than this a figure keeps its height, and an axis names only some of them."""
+_TALLEST = 640
+_LABELS = 20
 _INK: dict[Theme, str] = {"light": "#31333f", "dark": "#fafafa"}
 _GRID: dict[Theme, str] = {"light": "rgba(49,51,63,0.12)", "dark": "rgba(250,250,250,0.14)"}
 _GROUND: dict[Theme, str] = {"light": "#ffffff", "dark": "#262730"}
@@ -100,10 +104,12 @@ def heat_map(
     """
     count, width = values.shape
     high = ends[1] if ends[1] > ends[0] else ends[0] + 1.0
+    row_height = max(5, min(row_height, _TALLEST // count)) if count > DENSE else row_height
+    gap = 0 if max(count, width) > DENSE else 2
     shown = [[None if math.isnan(v) else float(v) for v in row] for row in values.tolist()]
     trace = {
         "type": "heatmap", "z": shown, "zmin": ends[0], "zmax": high, "colorscale": _SCALE[ground],
-        "xgap": 2, "ygap": 2, "customdata": [list(row) for row in hover],
+        "xgap": gap, "ygap": gap, "customdata": [list(row) for row in hover],
         "hovertemplate": "%{customdata}<extra></extra>", "hoverongaps": False, "showscale": bool(bar),
         "colorbar": {"title": {"text": bar, "side": "right"}, "tickformat": bar_format, "thickness": 12, "len": 1,
                      "outlinewidth": 0},
@@ -112,10 +118,8 @@ def heat_map(
         trace |= {"text": [list(row) for row in cells], "texttemplate": "%{text}", "textfont": {"size": 13}}
     height = max(count * row_height, 60) + 80
     layout = _layout(ground, height) | {
-        "xaxis": _axis(ground, titles[0]) | {"tickvals": list(range(width)), "ticktext": list(columns),
-                                             "range": [-0.5, width - 0.5], "showgrid": False},
-        "yaxis": _axis(ground, titles[1]) | {"tickvals": list(range(count)), "ticktext": list(rows),
-                                             "range": [count - 0.5, -0.5], "showgrid": False},
+        "xaxis": _axis(ground, titles[0]) | _labels(columns) | {"range": [-0.5, width - 0.5], "showgrid": False},
+        "yaxis": _axis(ground, titles[1]) | _labels(rows) | {"range": [count - 0.5, -0.5], "showgrid": False},
     }  # fmt: skip
     if chosen is not None:
         layout["shapes"] = [_outline(chosen, ground)]
@@ -130,7 +134,7 @@ def curves(
     steps = list(range(len(ticks)))
     traces = [
         {
-            "type": "scatter", "mode": "lines+markers", "name": text(line.name, 40),
+            "type": "scatter", "mode": "lines" if len(ticks) > DENSE else "lines+markers", "name": text(line.name, 40),
             "x": steps, "y": _plain(line.values),
             "line": {"color": line.colour, "width": 3.5 if line.wide else 2, "dash": "dot" if line.dash else "solid"},
             "marker": {"symbol": _SYMBOLS[place % len(_SYMBOLS)], "size": 9 if line.wide else 7},
@@ -140,10 +144,9 @@ def curves(
         for place, line in enumerate(lines)
     ]  # fmt: skip
     layout = _layout(ground, 380) | {
-        "xaxis": _axis(ground, titles[0]) | {"tickvals": steps, "ticktext": list(ticks), "showgrid": False,
-                                             "range": [-0.2, len(ticks) - 0.8]},
+        "xaxis": _axis(ground, titles[0]) | _labels(ticks) | {"showgrid": False, "range": [-0.2, len(ticks) - 0.8]},
         "yaxis": _axis(ground, titles[1]) | {"tickformat": ".0%", "range": _range([line.values for line in lines])},
-        "showlegend": True,
+        "showlegend": len(lines) <= DENSE,
     }  # fmt: skip
     if at is not None and len(ticks) > 1:
         layout["shapes"] = [
@@ -190,8 +193,7 @@ def bars(
         for group in groups
     ]  # fmt: skip
     layout = _layout(ground, 340) | {
-        "xaxis": _axis(ground, titles[0]) | {"tickvals": list(range(len(ticks))), "ticktext": list(ticks),
-                                             "showgrid": False},
+        "xaxis": _axis(ground, titles[0]) | _labels(ticks) | {"showgrid": False},
         "yaxis": _axis(ground, titles[1]) | {"tickformat": form.replace(".1%", ".0%"), "rangemode": "tozero"},
         "barmode": "group", "bargap": 0.25, "bargroupgap": 0.06, "showlegend": len(groups) > 1,
     }  # fmt: skip
@@ -322,6 +324,13 @@ def _axis(ground: Theme, title: str) -> dict[str, Any]:
         "automargin": True,
         "ticks": "",
     }
+
+
+def _labels(names: Sequence[str]) -> dict[str, Any]:
+    """The names on an axis: all of them, or of many the first and every few from there."""
+    every = -(-len(names) // _LABELS) if len(names) > DENSE else 1
+    shown = list(range(0, len(names), every))
+    return {"tickvals": shown, "ticktext": [names[place] for place in shown]}
 
 
 def _range(values: Sequence[np.ndarray]) -> list[float]:

@@ -66,3 +66,18 @@ def test_bars_start_at_zero_and_curves_show_small_differences() -> None:
 def test_an_axis_of_many_tasks_has_numbers() -> None:
     assert figures.task_ticks(["a", "a"]) == ["1: a", "2: a"]
     assert figures.task_ticks(["a"] * 20)[-1] == "20"
+
+
+def test_a_hundred_tasks_stay_readable() -> None:
+    values, names = np.tril(np.ones((100, 100))), figures.task_ticks(["task"] * 100)
+    hover = [["x"] * 100] * 100
+    heat = figures.heat_map(values, names, names, "light", hover=hover, row_height=14, pickable=True)
+    assert heat["layout"]["height"] < 800
+    curves = figures.curves([figures.Line("all", values[-1], "#0072b2")] * 100, names, "light", titles=("x", "y"))
+    assert not curves["layout"]["showlegend"]
+    for axis in (heat["layout"]["xaxis"], heat["layout"]["yaxis"], curves["layout"]["xaxis"]):
+        assert axis["ticktext"][:2] == ["1", "6"]
+        assert [names[place] for place in axis["tickvals"]] == axis["ticktext"]
+        assert len(axis["ticktext"]) == 20
+    few = figures.heat_map(values[:12, :12], names[:12], names[:12], "light", hover=hover)
+    assert few["layout"]["xaxis"]["ticktext"] == names[:12]
