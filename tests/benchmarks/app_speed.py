@@ -106,7 +106,8 @@ def go(page: Page, title: str) -> tuple[float, float]:
 
 def servers() -> list[psutil.Process]:
     """The servers that this process started."""
-    return [child for child in psutil.Process().children() if "streamlit" in child.cmdline()]
+    living = [child for child in psutil.Process().children() if child.status() != psutil.STATUS_ZOMBIE]
+    return [child for child in living if "streamlit" in child.cmdline()]
 
 
 def server_bytes() -> int:

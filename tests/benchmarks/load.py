@@ -4,7 +4,7 @@ Sessions speak Streamlit's own websocket protocol, as a browser does: each opens
 of it, looks at it for some seconds (and asks for what refreshes itself meanwhile, as the browser would), then goes on
 to another page. A run of the digits trains in the same folder of runs, one after another until the time is up. Printed:
 seconds from asking for a page to the end of its script, exceptions shown, the server's memory each minute and how much
-of a core it used. Where other work keeps the machine busy, seconds say little: `nice -n -10` in front asks for a share.
+of a core it used. Where other work keeps the machine busy, seconds say little.
 """
 
 from __future__ import annotations
