@@ -4,6 +4,8 @@ ADDRESS ?= 127.0.0.1
 PORT ?= 8501
 DEMO ?= $(PROTEUS_DEMO)
 PYTEST_ARGS ?=
+# A process a core, up to four; a file's tests stay together, for they share what they set up.
+PARALLEL := -n auto --maxprocesses 4 --dist loadfile
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -31,7 +33,7 @@ app: $(VENV)/.app weights ## install what is missing, then start the app on http
 	fi
 
 test: $(VENV)/.dev weights chromium ## install what is missing, then run every test (PYTEST_ARGS=... for some)
-	HF_HUB_OFFLINE=1 $(PY) -m pytest $(PYTEST_ARGS)
+	HF_HUB_OFFLINE=1 $(PY) -m pytest $(or $(PYTEST_ARGS),$(PARALLEL))
 
 check: $(VENV)/.dev ## lint, format, types and the fast tests, in under two minutes
 	$(PY) -m ruff check .
