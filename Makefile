@@ -5,7 +5,7 @@ PORT ?= 8501
 DEMO ?= $(PROTEUS_DEMO)
 PYTEST_ARGS ?=
 # A process a core, up to four; a file's tests stay together, for they share what they set up.
-PARALLEL := -n auto --maxprocesses 4 --dist loadfile
+PARALLEL := -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 VENV := .venv
 PY := $(VENV)/bin/python

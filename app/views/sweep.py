@@ -226,6 +226,10 @@ def _new(busy: bool) -> None:
     st.subheader("New sweep", anchor=False, divider="gray")
     if busy:
         st.info("One job at a time. Wait for the one that is going on, or cancel it; what it has finished is kept.")
+    st.caption(
+        f"Every combination learns the images of {layout.plain(sources.chosen().stream)}, as an ordinary run; then "
+        "means with intervals say what differs by more than chance. Other images: in the file below, as stream.name."
+    )
     known = sorted(method_names())
     methods = st.multiselect("Methods", known, ["proteus", "lda", "sequential"], key="sweep-methods")
     one, two, three, four = st.columns(4)

@@ -35,24 +35,24 @@ SWEEP: dict[str, Any] = {
         "record": {"projection": False},
         "training": {"epochs": 20, "device": "cpu"},
     },
-    # The first two train for a while, so that a node can be killed under one of them.
-    "axes": {"method": {"name": ["sequential", "lda", "ncm", "ranpac"]}, "seeds": 2},
+    # The first three train for a while, so that a node can be killed under one of them.
+    "axes": {"method": {"name": ["sequential", "o-lora", "lda", "ncm"]}, "seeds": 2},
 }
 
 
 @pytest.fixture
 def nodes(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """A cluster of two nodes with one processor core each; the second may be killed."""
+    """A cluster of two nodes with room for two runs and for one; the second may be killed."""
     import ray
     from ray._private.node import Node
     from ray.cluster_utils import Cluster as Nodes
 
-    small = {"num_cpus": 1, "object_store_memory": 80_000_000, "node_ip_address": "127.0.0.1"}
+    small = {"object_store_memory": 80_000_000, "node_ip_address": "127.0.0.1"}
     monkeypatch.setattr(Node, "start_ray_processes", _ports_first(Node.start_ray_processes))
     started = Nodes()
     try:
-        started.add_node(**small, include_dashboard=False)
-        yield started, started.add_node(**small)
+        started.add_node(**small, num_cpus=2, include_dashboard=False)
+        yield started, started.add_node(**small, num_cpus=1)
     finally:
         ray.shutdown()
         started.shutdown()
@@ -100,7 +100,7 @@ def test_eight_runs_survive_the_loss_of_a_node(nodes: Any, one_thread: None, tmp
     def watch(progress: Progress) -> None:
         nonlocal killed
         seen.extend(row.message for row in progress.rows if "lost" in row.message)
-        if not killed and sum(row.state == "running" for row in progress.rows) == 2:
+        if not killed and sum(row.state == "running" for row in progress.rows) == 3:
             killed = True
             started.remove_node(doomed, allow_graceful=False)
 
