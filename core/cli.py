@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import signal
 import sys
-import tomllib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,10 +12,12 @@ import typer
 
 from core import __version__, listing, report, terminal
 from core.errors import UserError
-from core.failures import CANCELLED, complain, guarded, said
+from core.failures import CANCELLED, complain, guarded
+from core.flags import configuration, nested, over_preset
+from core.listing import named_run
+from core.supervise import begun, conclude, interrupt, resumed, sent, supervise
 
 if TYPE_CHECKING:
-    from core.runs.store import Run
     from core.sweep.execute import Executor
 
 app = typer.Typer(
@@ -95,7 +94,7 @@ def train(
     as_json: AsJson = False,
 ) -> None:
     """Learn a stream of tasks, one after another, and record what happened in a run folder."""
-    flags = _nested(
+    flags = nested(
         {
             "stream.name": stream,
             "stream.tasks": tasks,
@@ -118,180 +117,18 @@ def train(
     if resume is not None:
         if flags or settings or config or name or title or preset or smoke:
             raise UserError("--resume goes on with the run's own configuration: leave the other flags out.")
-        folder, work = _resumed(resume, runs)
+        folder, work = resumed(resume, runs)
     else:
-        values = _over_preset(preset, smoke, _configuration(config, flags, settings or []))
-        folder, work = _begun(values, runs, title or preset, name)
+        values = over_preset(preset, smoke, configuration(config, flags, settings or []))
+        folder, work = begun(values, runs, title or preset, name)
         if ray is not None:
             from core.runs.jobs import prepare
 
             prepare(folder, values)
     if ray is not None:
-        work = _sent(folder, title, ray, cpus, gpus)
-    _supervise(folder, work, quiet)
-    _conclude(folder, as_json)
-
-
-Work = Callable[[terminal.Listener], Path]
-
-
-def _nested(values: dict[str, Any]) -> dict[str, Any]:
-    """{'a.b': 1} as {'a': {'b': 1}}, without what is None."""
-    from core.config import merge
-
-    nested: dict[str, Any] = {}
-    for path, value in values.items():
-        if value is not None:
-            for key in reversed(path.split(".")):
-                value = {key: value}
-            nested = merge(nested, value)
-    return nested
-
-
-def _over_preset(name: str | None, smoke: bool, values: dict[str, Any]) -> dict[str, Any]:
-    """`values` laid over the configuration that --preset and --smoke name. Raises UserError if one is wrong."""
-    if name is None:
-        if smoke:
-            raise UserError("--smoke tries out a preset: add --preset NAME; `python -m core presets` lists them.")
-        return values
-    from core.config import merge
-    from core.presets import check_stream, configuration
-
-    check_stream(name, values.get("stream", {}).get("name"), smoke)
-    return merge(configuration(name, smoke), values)
-
-
-def _configuration(file: Path | None, flags: dict[str, Any], settings: Sequence[str]) -> dict[str, Any]:
-    """The file's keys, then the flags', then those of --set: later ones win."""
-    from core.config import merge, read_config
-
-    values = read_config(file) if file else {}
-    values = merge(values, flags)
-    for setting in settings:
-        path, equals, text = setting.partition("=")
-        if not equals or not all(path.strip().split(".")):
-            raise UserError(f"--set {setting!r} is not KEY.PATH=VALUE: write for example --set retrieval.components=5.")
-        values = merge(values, _nested({path.strip(): _toml_value(text.strip())}))
-    return values
-
-
-def _toml_value(text: str) -> Any:
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text
-
-
-def _begun(values: dict[str, Any], runs: Path, title: str | None, name: str | None) -> tuple[Path, Work]:
-    from core.config import RunConfig, validate
-    from core.runs.folders import check_name, new_run_name
-    from core.runs.jobs import announce
-
-    config: RunConfig = validate(RunConfig, values)
-    name = check_name(name or new_run_name(config.method.name, config.stream.name))
-    folder = runs / name
-    if (folder / "manifest.json").exists():
-        raise UserError(f"A run named {name} is already in {runs}: choose another name, or resume it.")
-    if folder.is_dir():
-        announce(folder)
-
-    def work(listener: terminal.Listener) -> Path:
-        from core.training.run import start_run
-
-        return start_run(config, runs, listener, title=title, name=name)
-
-    return folder, work
-
-
-def _resumed(name: str, runs: Path) -> tuple[Path, Work]:
-    from core.runs.jobs import announce
-    from core.runs.liveness import worker
-
-    run = _run(runs, name)
-    busy = worker(run.folder)
-    if busy not in (None, os.getpid()):
-        raise UserError(f"Run {run.name} is being trained by process {busy}: wait for it, or cancel it first.")
-    if run.status.state == "done":
-        raise UserError(f"Run {run.name} is done: there is nothing to resume. `python -m core show {run.name}`.")
-    run.manifest  # noqa: B018  a folder that holds no readable run is said before anything in it changes
-    announce(run.folder)
-
-    def work(listener: terminal.Listener) -> Path:
-        from core.training.run import resume_run
-
-        return resume_run(run.folder, listener)
-
-    return run.folder, work
-
-
-def _sent(folder: Path, title: str | None, ray: str, cpus: float, gpus: float) -> Work:
-    """The run in `folder` is trained on a Ray cluster."""
-
-    def work(listener: terminal.Listener) -> Path:
-        from core.sweep.cluster import follow
-
-        return follow(folder, title, ray, cpus, gpus, listener)
-
-    return work
-
-
-def _supervise(folder: Path, work: Work, quiet: bool) -> None:
-    """Train in this process; whatever ends it, the run's status says how."""
-    from core.runs.turns import turn
-
-    previous = signal.signal(signal.SIGTERM, _interrupt)
-    try:
-        with turn(folder), terminal.progress(quiet) as listener:
-            work(listener)
-    except KeyboardInterrupt:
-        _mark(folder, "cancelled", "cancelled; finished tasks are kept")
-    except Exception as error:
-        _mark(folder, "failed", said(error))
-        raise
-    finally:
-        signal.signal(signal.SIGTERM, previous)
-
-
-def _interrupt(number: int, frame: object) -> None:
-    raise KeyboardInterrupt
-
-
-def _mark(folder: Path, state: str, message: str) -> None:
-    from core.runs.jobs import mark
-
-    if folder.is_dir():
-        with contextlib.suppress(OSError):  # on a full disk the run reads as failed anyway: its worker is gone
-            mark(folder, state, message)
-
-
-def _conclude(folder: Path, as_json: bool) -> None:
-    """Print what came out. Raises UserError for a run that failed, Exit(130) for one that was cancelled."""
-    from core.runs.liveness import resume_command
-    from core.runs.store import Run
-
-    run = Run(folder)
-    if not (folder / "manifest.json").exists():
-        raise typer.Exit(complain("cancelled before the run began.", CANCELLED))
-    state = run.status.state
-    if state == "cancelled":
-        finished = f"{run.finished_tasks()} of {len(run.manifest.tasks)} tasks are finished"
-        raise typer.Exit(complain(f"cancelled: {finished}; go on with `{resume_command(folder)}`.", CANCELLED))
-    if state != "done":
-        raise UserError(f"Run {run.name} is {state}: {run.status.message}.")
-    if as_json:
-        terminal.show_json(report.result(run))
-        return
-    report.show_results(run)
-    print(f"Run {run.name} in {run.folder.parent}. See it with `python -m core show {run.name}`, or in the app.")
-
-
-def _run(runs: Path, name: str) -> Run:
-    """A run by its name, or by the path of its folder as a shell completes it."""
-    from core.runs.store import Run, find_run
-
-    if os.sep in name and (Path(name) / "manifest.json").is_file():
-        return Run(Path(name.rstrip(os.sep)))
-    return find_run(runs, name)
+        work = sent(folder, title, ray, cpus, gpus)
+    supervise(folder, work, quiet)
+    conclude(folder, as_json)
 
 
 @app.command("list")
@@ -313,7 +150,7 @@ def presets(as_json: AsJson = False) -> None:
 @app.command()
 def show(run: RunName, runs: Runs = DEFAULT_RUNS, as_json: AsJson = False) -> None:
     """One run: what ran, how well it went, and what was forgotten."""
-    found = _run(runs, run)
+    found = named_run(runs, run)
     if as_json:
         document = {"manifest": found.manifest.model_dump(), "status": found.status.model_dump()}
         terminal.show_json(report.result(found) | document | {"metrics": found.metrics})
@@ -333,7 +170,7 @@ def compare(
     as_json: AsJson = False,
 ) -> None:
     """Runs side by side: how their settings differ, then their numbers."""
-    found = [_run(runs, name) for name in run]
+    found = [named_run(runs, name) for name in run]
     if len(found) < 2:
         raise UserError("compare needs two runs or more: name another one.")
     compared = report.comparison(found)
@@ -351,7 +188,7 @@ def predict(
     as_json: AsJson = False,
 ) -> None:
     """Which task and class a run's model sees in images."""
-    found = _run(runs, run)
+    found = named_run(runs, run)
     for path in image:
         if not path.is_file():
             raise UserError(f"There is no image at {path}: check the path.")
@@ -393,7 +230,7 @@ def whatif(
     given |= {"covariance": covariance, "dimensions": dimensions, "shortlist": shortlist}
     given["after_task"] = tasks - 1 if tasks else None
     settings = validate(Settings, {key: value for key, value in given.items() if value is not None}, "whatif")
-    found = _run(runs, run)
+    found = named_run(runs, run)
     from core.retrieval.whatif import ask
 
     answer = ask(found, settings)
@@ -421,7 +258,7 @@ def sweep(
 
     plan = read_plan(file)
     folder = sweep_folder(runs, plan.name)
-    previous = signal.signal(signal.SIGTERM, _interrupt)
+    previous = signal.signal(signal.SIGTERM, interrupt)
     try:
         from core.sweep.display import followed, show_summary
 
@@ -504,7 +341,7 @@ def export(
     """Write a run as one zip file that others can import."""
     from core.runs.share import export_run
 
-    found = _run(runs, run)
+    found = named_run(runs, run)
     target = Path(f"{found.name}.zip") if to is None else to / f"{found.name}.zip" if to.is_dir() else to
     path = export_run(found, target)
     if as_json:

@@ -6,10 +6,13 @@ import os
 from collections.abc import Sequence
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from core import terminal
 from core.errors import unknown
+
+if TYPE_CHECKING:
+    from core.runs.store import Run
 
 LISTS = ("streams", "backbones", "methods", "runs")
 RUNS_VARIABLE, DEFAULT_RUNS = "PROTEUS_RUNS", "runs"
@@ -130,3 +133,12 @@ def show_presets(as_json: bool) -> None:
         "`python -m core train --preset NAME` runs one; with --smoke on a handful of digits and the tiny backbone. "
         "“reported” was not measured here."
     )
+
+
+def named_run(runs: Path, name: str) -> Run:
+    """A run by its name, or by the path of its folder as a shell completes it."""
+    from core.runs.store import Run, find_run
+
+    if os.sep in name and (Path(name) / "manifest.json").is_file():
+        return Run(Path(name.rstrip(os.sep)))
+    return find_run(runs, name)

@@ -10,7 +10,7 @@ from streamlit.testing.v1 import AppTest
 
 from app.presets import configuration
 from app.views.train import command
-from core.cli import _configuration, _nested
+from core import flags
 from core.config import RunConfig, validate
 from core.runs.share import export_run
 from core.runs.store import Run
@@ -41,8 +41,8 @@ def parsed(text: str) -> RunConfig:
     names = {"--stream": "stream.name", "--method": "method.name", "--backbone": "backbone.name"}
     names["--blocks"] = "adapters.blocks"
     pairs = list(zip(words[::2], words[1::2], strict=True))
-    flags = _nested({names[flag]: value for flag, value in pairs if flag in names})
-    return validate(RunConfig, _configuration(None, flags, [value for flag, value in pairs if flag == "--set"]))
+    given = flags.nested({names[flag]: value for flag, value in pairs if flag in names})
+    return validate(RunConfig, flags.configuration(None, given, [value for flag, value in pairs if flag == "--set"]))
 
 
 @pytest.mark.parametrize(

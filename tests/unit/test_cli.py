@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from core import cli, listing
+from core import flags, listing
 from core.cli import main
 from core.errors import UserError
 from core.failures import guarded
@@ -252,9 +252,9 @@ class TestConfiguration:
     def test_later_ones_win_and_only_given_flags_count(self, tmp_path: Path) -> None:
         file = tmp_path / "c.toml"
         file.write_text('seed = 1\n[training]\nepochs = 2\nbatch_size = 8\n[method]\nname = "lda"\n')
-        flags = cli._nested({"training.epochs": 3, "stream.tasks": None, "seed": None})
+        given = flags.nested({"training.epochs": 3, "stream.tasks": None, "seed": None})
         settings = ["training.batch_size=16", "method.name=proteus", 'adapters.projections=["q", "k"]']
-        assert cli._configuration(file, flags, settings) == {
+        assert flags.configuration(file, given, settings) == {
             "seed": 1,
             "training": {"epochs": 3, "batch_size": 16},
             "method": {"name": "proteus"},
@@ -274,7 +274,7 @@ class TestConfiguration:
         ],
     )
     def test_values_are_toml_or_else_words(self, text: str, value: object) -> None:
-        assert cli._toml_value(text) == value
+        assert flags._toml_value(text) == value
 
 
 class TestProgress:
