@@ -1,6 +1,7 @@
 """Seconds of a what-if answer for 5,000 images of ten tasks, by space and mixture: `python -m tests.benchmarks.whatif`.
 
-100 classes with 20 kept training and 30 test images each, random clusters of 384 dimensions. A row is timed
+100 classes with 20 kept training images (`--train-per-class 100`: ten tasks of 1,000) and 30 test images each, random
+clusters of 384 dimensions. A row is timed
 after a first answer that imports what it needs; reading a run folder (once a run, not once an answer) is not in it.
 Processor seconds are what an idle machine takes.
 """
@@ -10,20 +11,23 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
+from typing import Annotated
 
 import numpy as np
 import pyarrow as pa
+import typer
 
 from core.retrieval.questions import SPHERES, Settings
 from core.retrieval.whatif import Recorded, answer
 from core.runs.formats import conform
 from core.runs.schema import PREDICTION_COLUMNS
 
-TASKS, CLASSES, TRAIN, TEST, WIDTH = 10, 100, 20, 30, 384
+TASKS, CLASSES, TEST, WIDTH = 10, 100, 30, 384
 
 
-def main() -> None:
-    made = recorded()
+def main(train_per_class: Annotated[int, typer.Option(help="kept training images")] = 20) -> None:
+    """Print a row a setting."""
+    made = recorded(train_per_class)
     answer(made, Settings())
     answer(made, Settings(mixture="dp-gmm"))
     print(f"{len(made.task):,} images; load of the machine: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
@@ -47,11 +51,11 @@ def every() -> Iterator[Settings]:
                 yield Settings(space=space, mixture=mixture, covariance=covariance)
 
 
-def recorded(seed: int = 0) -> Recorded:
+def recorded(train_per_class: int = 20, seed: int = 0) -> Recorded:
     """A run of random images as `whatif.read` gives it."""
     rng = np.random.default_rng(seed)
-    label = np.repeat(np.arange(CLASSES), TRAIN + TEST)
-    train = np.tile(np.arange(TRAIN + TEST) >= TEST, CLASSES)
+    label = np.repeat(np.arange(CLASSES), train_per_class + TEST)
+    train = np.tile(np.arange(train_per_class + TEST) >= TEST, CLASSES)
     frozen = rng.normal(size=(CLASSES, WIDTH))[label] + 3 * rng.normal(size=(len(label), WIDTH))
     task = label // (CLASSES // TASKS)
     tests = np.flatnonzero(~train)
@@ -78,4 +82,4 @@ def _predictions(image: np.ndarray, task: np.ndarray, label: np.ndarray) -> pa.T
 
 
 if __name__ == "__main__":
-    main()
+    typer.run(main)
