@@ -254,7 +254,7 @@ class TestExecution:
 def test_an_interrupted_sweep_leaves_runs_that_resume(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Real processes: Ctrl-C after the first run, then --resume; the first run is not touched again."""
     file, runs = tmp_path / "sweep.toml", tmp_path / "runs"
-    base = BASE | {"training": {"epochs": 12, "device": "cpu"}}
+    base = BASE | {"training": {"epochs": 100, "device": "cpu"}}
     file.write_text(format_toml({"name": "cut", "base": base, "axes": {"method": {"name": ["lda", "sequential"]}}}))
     plan = read_plan(file)
     command = [sys.executable, "-m", "core", "sweep", str(file), "--runs", str(runs)]
