@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +14,7 @@ from core.errors import UserError
 from core.failures import CANCELLED, complain, guarded
 from core.flags import configuration, nested, over_preset
 from core.listing import named_run
-from core.supervise import begun, conclude, interrupt, resumed, sent, supervise
+from core.supervise import begun, conclude, resumed, sent, supervise, terminable
 
 if TYPE_CHECKING:
     from core.sweep.execute import Executor
@@ -258,17 +257,14 @@ def sweep(
 
     plan = read_plan(file)
     folder = sweep_folder(runs, plan.name)
-    previous = signal.signal(signal.SIGTERM, interrupt)
     try:
         from core.sweep.display import followed, show_summary
 
-        with followed(quiet) as listener:
+        with terminable(), followed(quiet) as listener:
             progress = Sweep(plan, runs, lambda: _executor(at_once, ray, cpus, gpus), listener, resume).run()
     except KeyboardInterrupt:
         again = f"python -m core sweep {file} --resume"
         raise typer.Exit(complain(f"cancelled: what is done is kept; go on with `{again}`.", CANCELLED)) from None
-    finally:
-        signal.signal(signal.SIGTERM, previous)
     from core.sweep.summary import summary_rows, write_summary
 
     if progress.done:

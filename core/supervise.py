@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -78,21 +78,28 @@ def supervise(folder: Path, work: Work, quiet: bool) -> None:
     """Train in this process; whatever ends it, the run's status says how."""
     from core.runs.turns import turn
 
-    previous = signal.signal(signal.SIGTERM, interrupt)
+    with terminable():
+        try:
+            with turn(folder), terminal.progress(quiet) as listener:
+                work(listener)
+        except KeyboardInterrupt:
+            _mark(folder, "cancelled", "cancelled; finished tasks are kept")
+        except Exception as error:
+            _mark(folder, "failed", said(error))
+            raise
+
+
+@contextlib.contextmanager
+def terminable() -> Iterator[None]:
+    """Inside, SIGTERM is what Ctrl-C is: a KeyboardInterrupt."""
+    previous = signal.signal(signal.SIGTERM, _interrupt)
     try:
-        with turn(folder), terminal.progress(quiet) as listener:
-            work(listener)
-    except KeyboardInterrupt:
-        _mark(folder, "cancelled", "cancelled; finished tasks are kept")
-    except Exception as error:
-        _mark(folder, "failed", said(error))
-        raise
+        yield
     finally:
         signal.signal(signal.SIGTERM, previous)
 
 
-def interrupt(number: int, frame: object) -> None:
-    """A handler of SIGTERM: as Ctrl-C."""
+def _interrupt(number: int, frame: object) -> None:
     raise KeyboardInterrupt
 
 

@@ -29,7 +29,7 @@ class Gates(nn.Module):
         """`budget` is how many gates end open; None leaves that to the threshold."""
         super().__init__()
         self.sites, self.per, self.budget = tuple(sites), per, budget
-        self.names = tuple(dict.fromkeys(gate_name(site, per) for site in sites))
+        self.names = gate_names(sites, per)
         self.settled = False
         """Whether gates can still change: once they cannot, those that are closed need not be computed to learn."""
         self.scores = nn.Parameter(torch.full((len(self.names),), START))
