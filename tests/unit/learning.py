@@ -68,6 +68,19 @@ def embed_each(method: Method, tokens: torch.Tensor, tasks: torch.Tensor) -> tor
     return result
 
 
+def learned_and_loaded(name: str, tasks: int = 2, **settings) -> tuple[Method, Method]:
+    """A method after `tasks` tasks, and another that was loaded from what it saved of them."""
+    method, states = build(name, **settings), []
+    for task in range(tasks):
+        learn(method, task)
+        states.append(method.task_state(task))
+    again = build(name, **settings)
+    for task, state in enumerate(states):
+        again.load_task(task, TASKS[task], state)
+    again.load_shared(method.shared_state())
+    return method, again.eval()
+
+
 def learn(method: Method, task: int, steps: int = 12, seed: int = 0) -> None:
     """One task, as the training loop does it, on the whole task at each step."""
     method.begin_task(task, TASKS[task], torch.Generator().manual_seed(seed * 10 + task))

@@ -19,7 +19,7 @@ from core.errors import UserError
 from core.methods import method_class
 from core.methods.base import Step
 from core.methods.gated import GateOptions
-from tests.unit.learning import CPU, TASKS, build, inputs_for, learn
+from tests.unit.learning import CPU, TASKS, build, inputs_for, learn, learned_and_loaded
 
 GATED = ["selective-lora", "taps", "proteus"]
 SELECTIONS = ["learned", "random", "last", "gradient"]
@@ -193,15 +193,7 @@ def test_the_gradient_choice_takes_the_largest_gradients():
 @pytest.mark.parametrize("selection", ["learned", "gradient"])
 def test_a_method_with_a_budget_comes_back_from_its_state(name, selection):
     settings = {"blocks": "all", "active_blocks": 2, "selection": selection}
-    method, states = build(name, **settings), []
-    for task in range(2):
-        learn(method, task)
-        states.append(method.task_state(task))
-    again = build(name, **settings)
-    for task, state in enumerate(states):
-        again.load_task(task, TASKS[task], state)
-    again.load_shared(method.shared_state())
-    again.eval()
+    method, again = learned_and_loaded(name, **settings)
     learn(method, 2)
     learn(again, 2)
     for task in range(3):

@@ -13,14 +13,7 @@ from core.evaluation.evaluator import EMBED_BATCH, Evaluator
 from core.methods.inputs import Inputs, Memo
 from tests.unit.learning import build, inputs_for, learn
 
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread():
-    """Tiny products gain nothing from a second thread, and on a busy machine wait for it."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def learned(tasks=3, **options):

@@ -9,7 +9,7 @@ from core.adapters.describe import describe
 from core.errors import UserError
 from core.methods import method_class, method_names
 from core.methods.base import PAST_IS_FROZEN, Step, best_class, best_per_task
-from tests.unit.learning import TASKS, build, embed_each, images, inputs_for, learn
+from tests.unit.learning import TASKS, build, embed_each, images, inputs_for, learn, learned_and_loaded
 
 METHODS = sorted(method_names())
 TRAINED = ["joint", "o-lora", "proteus", "sd-lora", "selective-lora", "sequential", "taps"]
@@ -142,15 +142,7 @@ def test_a_method_comes_back_from_its_state(name, retrieval):
     settings = {"retrieval": {"mode": retrieval}}
     if retrieval != "whitened" and name not in ("proteus", "taps"):
         pytest.skip("this method does not retrieve tasks")
-    method, states = build(name, **settings), []
-    for task in range(2):
-        learn(method, task)
-        states.append(method.task_state(task))
-    again = build(name, **settings)
-    for task, state in enumerate(states):
-        again.load_task(task, TASKS[task], state)
-    again.load_shared(method.shared_state())
-    again.eval()
+    method, again = learned_and_loaded(name, **settings)
     for task in range(2):
         for mine, theirs in zip(answers(method, task), answers(again, task), strict=True):
             assert torch.equal(mine, theirs)

@@ -79,15 +79,6 @@ def _ports_first(start: Callable[[Any], None]) -> Callable[[Any], None]:
     return start_with_ports
 
 
-@pytest.fixture
-def one_thread() -> Iterator[None]:
-    """As many threads as a node gives a run: sums in another order would differ in the last bit."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_eight_runs_survive_the_loss_of_a_node(nodes: Any, one_thread: None, tmp_path: Path) -> None:

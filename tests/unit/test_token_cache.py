@@ -22,12 +22,7 @@ CPU = torch.device("cpu")
 SHAPE, BYTES = (10, 3, 4), 10 * 3 * 4 * 4
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def pictures(count=20, seed=0) -> ImageSet:
