@@ -10,7 +10,13 @@ from core.errors import UserError
 from core.runs.files import is_full
 
 BROKEN, BAD_INPUT, CANCELLED = 1, 2, 130
-_NO_MEMORY = ("OutOfMemoryError", "allocate memory", "could not create a primitive")  # torch's, and oneDNN's
+_NO_MEMORY = (  # torch's, oneDNN's and Python's own
+    "OutOfMemoryError",
+    "allocate memory",
+    "could not create a primitive",
+    "can't start new thread",
+    "can't allocate",
+)
 
 
 def guarded(command: Callable[[], object], debug: bool = False) -> int:

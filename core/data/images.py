@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 from abc import ABC, abstractmethod
@@ -22,6 +23,8 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif", ".bmp", ".gif", ".tif", ".tiff", "
 MAX_PIXELS = 50_000_000
 # Only these decoders ever see a stranger's bytes; others in Pillow call programs or are rarely exercised.
 _FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "AVIF", "PPM")
+
+_SCARCE = (errno.ENOMEM, errno.EMFILE, errno.ENFILE)  # what the machine lacks says nothing about the picture
 
 T = TypeVar("T")
 
@@ -68,6 +71,8 @@ class FilePicture(EncodedPicture):
         try:
             return self.path.read_bytes()
         except OSError as error:
+            if error.errno in _SCARCE:
+                raise
             raise UnreadableImage(error.strerror or "cannot be read") from None
 
 
@@ -89,7 +94,7 @@ class ArrayPicture:
 def decode(data: bytes) -> Image.Image:
     """The RGB image in the bytes of an image file: upright, first frame, 8 bits, transparency on white.
 
-    Raises UnreadableImage for anything else than a whole image of at most MAX_PIXELS.
+    Raises UnreadableImage for anything else than a whole image of at most MAX_PIXELS; MemoryError where there is none.
     """
     return _guarded(data, lambda image: to_rgb(ImageOps.exif_transpose(image)))
 
@@ -122,8 +127,19 @@ def _guarded(data: bytes, use: Callable[[Image.Image], T]) -> T:
         raise UnreadableImage(_too_large(None)) from None
     except UnidentifiedImageError:
         raise UnreadableImage("not an image that can be read") from None
-    except Exception as error:  # noqa: BLE001 - decoders raise nearly anything when bytes are broken
+    except Exception as error:  # decoders raise nearly anything when bytes are broken, or memory is short
+        if _starved():
+            raise MemoryError("too little memory to read a picture") from error
         raise UnreadableImage(f"broken image ({' '.join(str(error).split()) or type(error).__name__})") from None
+
+
+def _starved() -> bool:
+    """Whether the machine lacks the memory of the largest picture; where it does not, the picture is at fault."""
+    try:
+        np.empty(4 * MAX_PIXELS, dtype=np.uint8)  # asked for, and given back untouched
+    except MemoryError:
+        return True
+    return False
 
 
 def _too_large(pixels: int | None) -> str:

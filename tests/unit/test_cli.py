@@ -167,6 +167,7 @@ class TestMistakes:
             (UserError("two\nlines"), 2, "error: two lines"),
             (MemoryError(), 2, "error: out of memory: use a smaller --batch-size"),
             (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), 2, "error: out of memory"),
+            (RuntimeError("can't start new thread"), 2, "error: out of memory"),
             (OSError(28, "No space left on device"), 2, "error: The disk is full"),
             (PermissionError(13, "Permission denied", "x.json"), 2, "error: x.json: Permission denied."),
             (KeyError("k"), 1, "error: KeyError: 'k'. This is a defect"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import threading
 import zlib
@@ -148,6 +149,33 @@ def image_set(count: int = 5) -> ImageSet:
 
 def channels_first(image: Image.Image) -> np.ndarray:
     return np.asarray(image.resize((3, 3))).transpose(2, 0, 1)
+
+
+@pytest.mark.parametrize("error", [MemoryError(), OSError("codec configuration error when reading image file")])
+@pytest.mark.parametrize("starved", [True, False])
+def test_want_of_memory_is_the_pictures_fault_only_where_there_is_some(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, starved: bool
+) -> None:
+    def fail(image: Image.Image) -> None:
+        raise error
+
+    data = encoded(noise())
+    monkeypatch.setattr(Image.Image, "load", fail)
+    monkeypatch.setattr(images, "MAX_PIXELS", 10**18 if starved else 10**6)  # no machine has the first
+    kind, said = (MemoryError, "too little memory") if starved else (UnreadableImage, "broken image")
+    with pytest.raises(kind, match=said):
+        check(data)
+
+
+def test_a_file_that_cannot_be_opened_for_want_of_handles_is_not_called_broken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(path: Path) -> bytes:
+        raise OSError(errno.EMFILE, "Too many open files", str(path))
+
+    monkeypatch.setattr(Path, "read_bytes", fail)
+    with pytest.raises(OSError, match="Too many open files"):
+        FilePicture(tmp_path / "a.png").read()
 
 
 def test_an_image_set_lists_labels_names_and_images() -> None:
