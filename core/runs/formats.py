@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import struct
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -14,6 +17,9 @@ from core.runs.files import damaged
 
 if TYPE_CHECKING:
     import torch
+
+_PIECE = 1 << 20
+"""Bytes of a file that are read at a time."""
 
 
 def conform(table: pa.Table, schema: pa.Schema) -> pa.Table:
@@ -59,15 +65,42 @@ def write_arrays(file: BinaryIO, arrays: Mapping[str, np.ndarray]) -> None:
     np.savez(file, **plain)
 
 
-def read_arrays(path: Path, only: str | None = None) -> dict[str, np.ndarray]:
-    """The arrays in `path`, or the one called `only` where it is there.
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """The arrays in `path`. Raises UserError when the file is missing or damaged, or needs pickle."""
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+            return {name: stored[name] for name in stored.files}
+    except Exception as error:  # noqa: BLE001  what reads zip and npy raises nearly anything when bytes are broken
+        raise damaged(path, error) from None
 
+
+def map_array(path: Path, name: str) -> np.ndarray | None:
+    """The array called `name` in the npz at `path`, mapped: read-only, and in memory only where it is read.
+
+    None where there is no such array. Its checksum is looked at once, a piece at a time.
     Raises UserError when the file is missing or damaged, or needs pickle.
     """
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-            return {name: stored[name] for name in stored.files if only is None or name == only}
-    except Exception as error:  # noqa: BLE001  what reads zip and npy raises nearly anything when bytes are broken
+        with zipfile.ZipFile(path) as stored:
+            if f"{name}.npy" not in stored.namelist():
+                return None
+            entry = stored.getinfo(f"{name}.npy")
+            if entry.compress_type != zipfile.ZIP_STORED:
+                return read_arrays(path)[name]  # not written by us
+            with stored.open(entry) as content:
+                while content.read(_PIECE):  # raises at the end where the checksum differs
+                    pass
+        with path.open("rb") as file:
+            file.seek(entry.header_offset)
+            lengths = struct.unpack("<26x2H", file.read(30))  # of the name and of the extra field that come next
+            file.seek(sum(lengths), os.SEEK_CUR)
+            if np.lib.format.read_magic(file) != (1, 0):
+                raise ValueError("not as np.savez writes it")
+            shape, in_columns, kind = np.lib.format.read_array_header_1_0(file)
+            if kind.hasobject:
+                raise ValueError("it holds objects")
+            return np.memmap(file, kind, "r", file.tell(), shape, "F" if in_columns else "C")
+    except Exception as error:  # noqa: BLE001  as above
         raise damaged(path, error) from None
 
 

@@ -353,11 +353,14 @@ class Run:
         return formats.read_table(path, PROJECTION_COLUMNS) if path.exists() else PROJECTION_COLUMNS.empty_table()
 
     def embeddings(self, space: str) -> np.ndarray:
-        """(images, width) float16, aligned with `images()`. Raises UserError when the run has no such space."""
-        found = formats.read_arrays(self.folder / "embeddings.npz", only=space)
-        if space not in found:
+        """(images, width) float16, aligned with `images()`, mapped from the file: only what is read takes memory.
+
+        Raises UserError when the run has no such space.
+        """
+        found = formats.map_array(self.folder / "embeddings.npz", space)
+        if found is None:
             raise UserError(f"Run {self.name} has no embeddings in the space “{space}”.")
-        return found[space]
+        return found
 
     @property
     def answer(self) -> dict[str, torch.Tensor]:

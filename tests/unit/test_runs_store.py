@@ -9,7 +9,9 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -18,6 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import UserError
+from core.runs import formats
 from core.runs.files import encode_json, now
 from core.runs.folders import check_name
 from core.runs.liveness import identity, process_started
@@ -50,6 +53,33 @@ def test_everything_written_is_read_back(tmp_path: Path) -> None:
     assert run.metrics["final_accuracy"] == 0.625
     assert run.metrics["forgetting"] is None  # NaN is not JSON
     assert run.problem is None
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("shape", [(0, 3), (1, 1), (700, 5)])
+@pytest.mark.parametrize("pack", [np.savez, np.savez_compressed])
+def test_a_mapped_array_is_the_one_that_was_written(
+    tmp_path: Path, pack: Callable[..., None], shape: tuple[int, ...], order: Literal["C", "F"]
+) -> None:
+    values = np.asarray(np.random.default_rng(0).normal(size=shape), np.float16, order=order)
+    pack(tmp_path / "a.npz", first=np.arange(3), values=values)
+    mapped = formats.map_array(tmp_path / "a.npz", "values")
+    assert mapped is not None
+    np.testing.assert_array_equal(mapped, values)
+    assert formats.map_array(tmp_path / "a.npz", "other") is None
+    if pack is np.savez and values.size:
+        assert isinstance(mapped, np.memmap)
+        with pytest.raises(ValueError, match="read-only"):
+            mapped[0] = 0
+
+
+def test_a_byte_that_changed_in_an_array_is_noticed(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", values=np.zeros(5000, np.float16))
+    data = bytearray((tmp_path / "a.npz").read_bytes())
+    data[6000] ^= 1
+    (tmp_path / "a.npz").write_bytes(data)
+    with pytest.raises(UserError, match="damaged"):
+        formats.map_array(tmp_path / "a.npz", "values")
 
 
 def test_a_task_is_restored_bit_for_bit(tmp_path: Path) -> None:
