@@ -20,7 +20,8 @@ _SHARE_PER_RATIO, _MOST_SHARE = 0.06, 0.3
 class Whitening:
     """x ↦ (x − centre) @ projection: unit within-class covariance, on the directions in which class means differ.
 
-    `projection` is (features, dimensions) with at most classes − 1 dimensions. Squared distances there differ from
+    `projection` is (features, dimensions) with at most classes − 1 dimensions, but one where there is a single class (it
+    says nothing then, and every score in it is as good as any other). Squared distances there differ from
     Mahalanobis distances in the raw space by a constant an image, so rankings are those of the full space.
     """
 
@@ -77,7 +78,8 @@ class PooledCovariance:
         centre = means.mean(0)
         white_means = torch.linalg.solve_triangular(factor, (means - centre).T, upper=False)
         directions, size, _ = torch.linalg.svd(white_means, full_matrices=False)
-        kept = directions[:, size > 1e-5 * size.max().clamp_min(1e-12)][:, : max(1, len(means) - 1)]
+        different = int((size > 1e-5 * size.max()).sum())
+        kept = directions[:, : max(1, min(different, len(means) - 1))]
         projection = torch.linalg.solve_triangular(factor.T, kept, upper=True)
         return Whitening(centre, projection)
 

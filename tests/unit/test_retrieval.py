@@ -130,16 +130,18 @@ def built(clustering, **retrieval):
     return WhitenedRetriever(clustering, 6, config, CPU)
 
 
+@pytest.mark.parametrize("classes", [1, 2])
 @pytest.mark.parametrize("clustering", ["dpgmm", "means", "kmeans"])
-def test_tasks_are_retrieved_and_scores_are_densities(clustering):
-    x, labels = blobs(classes=6, spread=6.0)
+def test_tasks_are_retrieved_and_scores_are_densities(clustering, classes):
+    """Also where the first task has a single class, and so no direction in which classes differ."""
+    x, labels = blobs(classes=3 * classes, spread=6.0)
     retriever = built(clustering)
     for task in range(3):
-        chosen = labels // 2 == task
+        chosen = labels // classes == task
         retriever.fit(task, x[chosen], labels[chosen])
     scores = retriever.scores(x)
-    assert scores.shape == (240, 3)
-    assert (scores.argmax(1) == labels // 2).float().mean() > 0.9
+    assert scores.shape == (len(x), 3)
+    assert (scores.argmax(1) == labels // classes).float().mean() > 0.9
     assert (retriever.class_scores(x).argmax(1) == labels).float().mean() > 0.9
     components = torch.cat([retriever.component_scores(x, 1)], dim=1)
     assert torch.allclose(components.logsumexp(1), scores[:, 1], atol=1e-3)
