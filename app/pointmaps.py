@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -48,7 +48,7 @@ def build(card: RunCard, space: str, colour: str, task: int, outlines: bool = Fa
     """
     points, after = _points(card, space, colour, stamp(card.folder))
     sprites = sheet_template(card.name, str(st.get_option("server.baseUrlPath") or ""))
-    ellipses = points.ellipses if outlines else ()
+    ellipses = _outlines(card, space, colour, stamp(card.folder)) if outlines else ()
     return replace(points, frame=after.at(task), sprites=sprites, ellipses=ellipses)
 
 
@@ -69,7 +69,6 @@ def _points(card: RunCard, space: str, colour: str, changed: int) -> tuple[MapDa
             Column("retrieved", (*tasks, "not asked (training image)"), retrieved),
         ),
         sprite=np.stack([known.sheet, known.cell], axis=1),
-        ellipses=_outlines(known, places.xy, category),
         title="Map of all images",
     )
     return points, places
@@ -108,28 +107,33 @@ def _component_name(task: str, component: int) -> str:
     return f"{task} · {component + 1}" if component >= 0 else f"{task} · none"
 
 
-def _outlines(known: Images, xy: np.ndarray, category: np.ndarray) -> tuple[tuple[Ellipse, ...], ...]:
+@lru_cache(maxsize=8)
+def _outlines(card: RunCard, space: str, colour: str, changed: int) -> tuple[tuple[Ellipse, ...], ...]:
     """For each frame an ellipse a component, around two thirds of a normal cloud, in the colour that most of it has."""
+    known, points = images(card), _points(card, space, colour, changed)[0]
     pairs = np.unique(np.stack([known.task, known.component], axis=1), axis=0)
     groups = [np.flatnonzero((known.task == t) & (known.component == c)) for t, c in pairs.tolist() if c >= 0]
-    framed = np.broadcast_to(category, xy.shape[:2])
-    return tuple(
-        tuple(
-            _ellipse(places[shown], colours[shown], len(known))
-            for group in groups
-            if len(shown := group[np.isfinite(places[group, 0])]) >= _SMALLEST_OUTLINE
-        )
-        for places, colours in zip(xy, framed, strict=True)
-    )
+    framed = np.broadcast_to(points.category, points.xy.shape[:2])
+    # Most clouds stay where they are from frame to frame, so a shape is computed once for the same points.
+    cloud = cache(lambda data: _cloud(np.frombuffer(data, points.xy.dtype).reshape(-1, 2)))
+    frames = []
+    for places, colours in zip(points.xy, framed, strict=True):
+        drawn = []
+        for group in groups:
+            shown = group[np.isfinite(places[group, 0])]
+            if len(shown) >= _SMALLEST_OUTLINE:
+                weight = min(5 * len(shown) / len(known), 1.0)
+                most = int(np.bincount(colours[shown]).argmax())
+                drawn.append(Ellipse(*cloud(places[shown].tobytes()), most, weight))
+        frames.append(tuple(drawn))
+    return tuple(frames)
 
 
-def _ellipse(places: np.ndarray, colours: np.ndarray, total: int) -> Ellipse:
+def _cloud(places: np.ndarray) -> tuple[float, float, float, float, float]:
+    """Centre, radii and angle of the ellipse around points (n, 2)."""
     centre = np.median(places, axis=0)  # a few strays shall not move it
     near = places[np.argsort(np.square(places - centre).sum(1))[: max(_SMALLEST_OUTLINE, len(places) * 9 // 10)]]
     sizes, axes = np.linalg.eigh(np.cov(near.T))
     rx, ry = 1.5 * np.sqrt(np.maximum(sizes[::-1], 1e-9))
-    angle = np.arctan2(axes[1, 1], axes[0, 1])
     cx, cy = near.mean(axis=0)
-    weight = min(5 * len(places) / total, 1.0)
-    colour = int(np.bincount(colours).argmax())
-    return Ellipse(float(cx), float(cy), float(rx), float(ry), float(angle), colour, weight)
+    return float(cx), float(cy), float(rx), float(ry), float(np.arctan2(axes[1, 1], axes[0, 1]))

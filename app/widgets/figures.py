@@ -138,8 +138,8 @@ def curves(
             "x": steps, "y": _plain(line.values),
             "line": {"color": line.colour, "width": 3.5 if line.wide else 2, "dash": "dot" if line.dash else "solid"},
             "marker": {"symbol": _SYMBOLS[place % len(_SYMBOLS)], "size": 9 if line.wide else 7},
-            "customdata": [[text(line.name, 60), tick] for tick in ticks], "connectgaps": False,
-            "hovertemplate": "%{customdata[0]}<br>after %{customdata[1]}: %{y:.1%}<extra></extra>",
+            "customdata": list(ticks), "connectgaps": False,
+            "hovertemplate": f"{text(line.name, 60)}<br>after %{{customdata}}: %{{y:.1%}}<extra></extra>",
         }
         for place, line in enumerate(lines)
     ]  # fmt: skip

@@ -412,17 +412,26 @@ def _first_fault(error: ValidationError) -> str:
 def finished_tasks(folder: Path) -> int:
     """How many tasks in `folder`, counted from the first without a gap, are whole."""
     count = 0
-    while all((folder / "tasks" / f"{count:03d}" / name).is_file() for name in TASK_FILES):
+    while _whole(_task_folder(folder, count)):
         count += 1
     return count
 
 
 def saved_task(folder: Path, task: int) -> SavedTask:
     """Finished task `task` of the run in `folder`. Raises UserError when it is not there."""
-    finished = finished_tasks(folder)
-    if not 0 <= task < finished:
+    place = _task_folder(folder, task)
+    if task < 0 or not _whole(place):
+        finished = finished_tasks(folder)
         raise UserError(f"Run {folder.name} has no finished task {task}: {finished} of its tasks are on disk.")
-    return SavedTask(folder / "tasks" / f"{task:03d}")
+    return SavedTask(place)
+
+
+def _task_folder(folder: Path, task: int) -> Path:
+    return folder / "tasks" / f"{task:03d}"
+
+
+def _whole(task: Path) -> bool:
+    return all((task / name).is_file() for name in TASK_FILES)
 
 
 @contextmanager

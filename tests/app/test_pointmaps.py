@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from app import pointmaps, state
+from app.loading import images
 from tests.unit.run_folder import write_run
 
 
@@ -36,11 +37,28 @@ def test_outcome_tells_wrong_task_from_wrong_class(card: state.RunCard) -> None:
     assert set(outcomes) == {"wrong task, right class", "right"}
 
 
+def test_an_outline_is_drawn_for_every_component_that_is_there() -> None:
+    card = next(card for card in state.available() if card.name == "proteus-split-digits")  # a recorded demo
+    without = pointmaps.build(card, "own", "task", 1)
+    assert not without.ellipses
+    drawn = pointmaps.build(card, "own", "task", 1, outlines=True)
+    known, counts = images(card), []
+    for frame, ellipses in enumerate(drawn.ellipses):
+        shown = np.isfinite(drawn.xy[frame, :, 0])
+        pairs = np.stack([known.task, known.component], axis=1)[shown & (known.component >= 0)]
+        sizes = np.unique(pairs, axis=0, return_counts=True)[1]
+        counts.append(int((sizes >= 4).sum()))
+        assert len(ellipses) == counts[-1]
+        for ellipse in ellipses:
+            assert np.isfinite([ellipse.cx, ellipse.cy, ellipse.rx, ellipse.ry, ellipse.angle]).all()
+    assert max(counts) > 0
+
+
 @pytest.mark.parametrize("angle", [0.0, 0.6, 1.5])
 def test_an_outline_has_the_shape_of_its_cloud(angle: float) -> None:
     cloud = np.random.default_rng(0).normal(size=(4000, 2)) * [3, 1]
     turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
-    ellipse = pointmaps._ellipse(cloud @ turn + [5, -2], np.ones(4000, int), 4000)
+    ellipse = pointmaps.Ellipse(*pointmaps._cloud(cloud @ turn + [5, -2]), 0, 1.0)
     assert (ellipse.cx, ellipse.cy) == pytest.approx((5, -2), abs=0.2)
     # The tenth of the cloud that lies farthest out is left out.
     assert ellipse.rx / ellipse.ry == pytest.approx(2.3, abs=0.4) and 1.1 < ellipse.ry < 1.6
@@ -49,8 +67,7 @@ def test_an_outline_has_the_shape_of_its_cloud(angle: float) -> None:
 
 def test_one_stray_image_does_not_move_an_outline() -> None:
     cloud = np.random.default_rng(0).normal(size=(50, 2))
-    colours = np.zeros(50, int)
-    alone = pointmaps._ellipse(cloud, colours, 50)
+    alone = pointmaps.Ellipse(*pointmaps._cloud(cloud), 0, 1.0)
     cloud[0] = [500, 500]
-    astray = pointmaps._ellipse(cloud, colours, 50)
+    astray = pointmaps.Ellipse(*pointmaps._cloud(cloud), 0, 1.0)
     assert abs(astray.cx - alone.cx) < 0.3 and astray.rx < 1.5 * alone.rx
