@@ -20,9 +20,9 @@ _SHARE_PER_RATIO, _MOST_SHARE = 0.06, 0.3
 class Whitening:
     """x ↦ (x − centre) @ projection: unit within-class covariance, on the directions in which class means differ.
 
-    `projection` is (features, dimensions) with at most classes − 1 dimensions (one where there is a single class, though
-    it says nothing then). Squared distances there differ from Mahalanobis distances in the raw space by a constant an
-    image, so rankings are those of the full space.
+    `projection` is (features, dimensions) with at most classes − 1 dimensions (one where there is a single class,
+    though it says nothing then). Squared distances there differ from Mahalanobis distances in the raw space by a
+    constant an image, so rankings are those of the full space.
     """
 
     centre: Tensor
