@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from importlib.util import find_spec
@@ -15,6 +16,8 @@ import torch
 
 from core.config import RunConfig, validate
 from core.errors import UserError
+from core.runs import jobs
+from core.runs.liveness import worker
 from core.runs.store import Run
 from core.sweep.cluster import Cluster
 from core.sweep.execute import Progress, Sweep
@@ -114,6 +117,47 @@ def test_eight_runs_survive_the_loss_of_a_node(nodes: Any, one_thread: None, tmp
             ours, theirs = serial.task(task).adapter, there.task(task).adapter
             assert ours.keys() == theirs.keys()
             assert all(torch.equal(ours[key], theirs[key]) for key in ours)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_job_of_the_app_is_cancelled_and_resumed_on_a_cluster(
+    nodes: Any, one_thread: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the pages Train and Runs call; only PROTEUS_RAY is different."""
+    monkeypatch.setenv(jobs.CLUSTER, nodes[0].address)
+    long = {"method": {"name": "sequential"}, "training": {"epochs": 150, "device": "cpu"}}
+    runs, config = tmp_path / "runs", SWEEP["base"] | long
+    name = jobs.start(config, runs, title="Far away")
+    run = Run(runs / name)
+    _wait(lambda: run.finished_tasks() >= 1)
+    assert jobs.running(runs) == name
+    assert "--ray" in _words(worker(run.folder))
+
+    jobs.cancel(name, runs, grace=60)
+    assert (run.status.state, jobs.running(runs)) == ("cancelled", None)
+    before = run.finished_tasks()
+    assert 1 <= before < 5, "it was cancelled too late to say anything"
+
+    assert jobs.resume(name, runs) == name
+    _wait(lambda: not run.active)
+    finished = Run(runs / name)
+    assert finished.status.state == "done", (run.folder / "log.txt").read_text()
+    assert finished.manifest.title == "Far away"
+    serial = Run(start_run(validate(RunConfig, config), tmp_path / "serial", lambda status: None))
+    assert finished.predictions().equals(serial.predictions())
+
+
+def _wait(met: Callable[[], bool], seconds: float = 240) -> None:
+    end = time.monotonic() + seconds
+    while not met():
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
+def _words(pid: int | None) -> list[str]:
+    """The command line of a process."""
+    return Path(f"/proc/{pid}/cmdline").read_text().split("\0")
 
 
 def test_no_cluster_is_said_in_one_line() -> None:
