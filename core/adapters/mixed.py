@@ -5,13 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from core.adapters.updates import AnyUpdates, LowRank, RowLowRank, Updates
-
-_GRAIN = 16
-"""Units are padded to a multiple of it, so that an image's update is the same bit for bit whatever its company."""
 
 
 def mixed(updates: Sequence[Updates], owner: Tensor) -> AnyUpdates:
@@ -20,13 +16,14 @@ def mixed(updates: Sequence[Updates], owner: Tensor) -> AnyUpdates:
     Where a task has none at a site, its images get zeros. Raises ValueError for an update that is not low-rank.
     """
     sites = {(block, name): None for each in updates for block, at in each.items() for name in at}
+    owners = owner.tolist()
     result: dict[int, dict[str, RowLowRank]] = {}
     for block, name in sites:
-        result.setdefault(block, {})[name] = _rows([each.get(block, {}).get(name) for each in updates], owner)
+        result.setdefault(block, {})[name] = _rows([each.get(block, {}).get(name) for each in updates], owners)
     return result
 
 
-def _rows(updates: Sequence[object], owner: Tensor) -> RowLowRank:
+def _rows(updates: Sequence[object], owners: list[int]) -> RowLowRank:
     present: dict[int, LowRank] = {}
     for task, update in enumerate(updates):
         if isinstance(update, LowRank):
@@ -35,22 +32,19 @@ def _rows(updates: Sequence[object], owner: Tensor) -> RowLowRank:
             raise ValueError("only low-rank updates can be mixed")
     like = next(iter(present.values()))
     empty = LowRank(like.down[:0], like.up[:, :0], like.coefficients[:0])
-    chosen = [present.get(task, empty) for task in range(len(updates))]
-    sizes = torch.tensor([max(_GRAIN, -(-len(each.down) // _GRAIN) * _GRAIN) for each in chosen], device=owner.device)
-    parts = []
-    for size in sizes.unique().tolist():
-        members = torch.where(sizes == size)[0]
-        here = torch.full((len(chosen),), -1, device=owner.device)
-        here[members] = torch.arange(len(members), device=owner.device)
-        rows = torch.where(sizes[owner] == size)[0]
-        downs = torch.stack([_padded(chosen[task].down, size) for task in members.tolist()])
-        ups = torch.stack([_padded((chosen[t].up * chosen[t].coefficients).T, size) for t in members.tolist()])
-        parts.append((rows, downs[here[owner[rows]]], ups[here[owner[rows]]]))
+    units = [present.get(task, empty).stackable for task in range(len(updates))]
+    alike: dict[int, list[int]] = {}
+    for row, task in enumerate(owners):
+        alike.setdefault(len(units[task][0]), []).append(row)
+    parts = [
+        (
+            torch.tensor(rows, device=like.down.device),
+            torch.stack([units[owners[row]][0] for row in rows]),
+            torch.stack([units[owners[row]][1] for row in rows]),
+        )
+        for _, rows in sorted(alike.items())
+    ]
     return RowLowRank(tuple(parts), like.up.shape[0])
-
-
-def _padded(units: Tensor, size: int) -> Tensor:
-    return F.pad(units, (0, 0, 0, size - len(units)))
 
 
 @torch.no_grad()

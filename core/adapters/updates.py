@@ -1,18 +1,24 @@
 """What a forward pass is told to add to a projection. Explicit and immutable: layers hold no "current task".
 
-An update maps a projection's input x (n, tokens, in) to what is added to its output (n, tokens, out); `transposed` maps
-(n, tokens, out) back to (n, tokens, in) by ΔWᵀ.
+An update maps a projection's input x (n, tokens, in) to what is added to its output (n, tokens, out); `added` does the
+addition too, which spares a pass over memory; `transposed` maps (n, tokens, out) back to (n, tokens, in) by ΔWᵀ.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from types import MappingProxyType
 from typing import TypeAlias
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+GRAIN = 16
+"""Units that are stacked with others' are padded to a multiple of it, so that an image's update is the same bit for bit
+whatever its company."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +34,16 @@ class LowRank:
 
     def __call__(self, x: Tensor) -> Tensor:
         return F.linear(F.linear(x, self.down), self.up * self.coefficients)
+
+    def added(self, projected: Tensor, x: Tensor) -> Tensor:
+        """`projected` (n, rows, out) plus the update of x (n, rows, in)."""
+        return _plus_product(projected, F.linear(x, self.down), self.up * self.coefficients)
+
+    @cached_property
+    def stackable(self) -> tuple[Tensor, Tensor]:
+        """`down` (units, in), and `up` with its coefficients (units, out), zeros up to a multiple of GRAIN units."""
+        missing = max(GRAIN, -(-len(self.down) // GRAIN) * GRAIN) - len(self.down)
+        return F.pad(self.down, (0, 0, 0, missing)), F.pad((self.up * self.coefficients).T, (0, 0, 0, missing))
 
     def transposed(self, y: Tensor) -> Tensor:
         """(n, rows, in) of y (n, rows, out)."""
@@ -47,6 +63,10 @@ class Dense:
 
     def __call__(self, x: Tensor) -> Tensor:
         return F.linear(x, self.weight * self.gate)
+
+    def added(self, projected: Tensor, x: Tensor) -> Tensor:
+        """`projected` (n, rows, out) plus the update of x (n, rows, in)."""
+        return _plus_product(projected, x, self.weight * self.gate)
 
     def transposed(self, y: Tensor) -> Tensor:
         """(n, rows, in) of y (n, rows, out)."""
@@ -71,6 +91,14 @@ class RowLowRank:
     def __call__(self, x: Tensor) -> Tensor:
         return self._by_parts(x, self.width, lambda x, down, up: x @ down.mT @ up)
 
+    def added(self, projected: Tensor, x: Tensor) -> Tensor:
+        """`projected` (n, rows, out) plus the update of x (n, rows, in)."""
+        if len(self.parts) == 1:
+            _, down, up = self.parts[0]
+            return torch.baddbmm(projected, x @ down.mT, up)
+        found = [(rows, torch.baddbmm(projected[rows], x[rows] @ down.mT, up)) for rows, down, up in self.parts]
+        return self._joined(found, projected.shape)
+
     def transposed(self, y: Tensor) -> Tensor:
         """(n, rows, in) of y (n, rows, out)."""
         return self._by_parts(y, self.parts[0][1].shape[-1], lambda y, down, up: y @ up.mT @ down)
@@ -79,10 +107,19 @@ class RowLowRank:
         if len(self.parts) == 1:
             return apply(x, *self.parts[0][1:])
         found = [(rows, apply(x[rows], down, up)) for rows, down, up in self.parts]
-        result = found[0][1].new_empty(*x.shape[:-1], width)
+        return self._joined(found, (*x.shape[:-1], width))
+
+    @staticmethod
+    def _joined(found: list[tuple[Tensor, Tensor]], shape: tuple[int, ...]) -> Tensor:
+        result = found[0][1].new_empty(shape)
         for rows, values in found:
             result[rows] = values
         return result
+
+
+def _plus_product(projected: Tensor, x: Tensor, weight: Tensor) -> Tensor:
+    """projected (n, rows, out) + x weightᵀ, for x (n, rows, in)."""
+    return torch.addmm(projected.flatten(0, 1), x.flatten(0, 1), weight.T).view(projected.shape)
 
 
 Update: TypeAlias = LowRank | Dense

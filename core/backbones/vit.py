@@ -204,7 +204,7 @@ class Backbone(nn.Module):
 
 
 def _updated(projected: Tensor, x: Tensor, update: AnyUpdate | None) -> Tensor:
-    return projected if update is None else projected + update(x)
+    return projected if update is None else update.added(projected, x)
 
 
 def unsupported(model: str, parts: Mapping[str, bool]) -> str | None:

@@ -49,6 +49,22 @@ def test_each_row_gets_its_own_update(sizes):
             assert torch.allclose(together[block]["q"].transposed(back)[row], back[row] @ matrix, atol=1e-4)
 
 
+@pytest.mark.parametrize("sizes", [(2, 3, 1), (2, 40, 17)])
+def test_adding_at_once_is_adding_and_the_same_whatever_the_company(sizes):
+    updates = [{1: {"q": low_rank(size, seed=size)}} for size in sizes]
+    owner = torch.tensor([2, 0, 1, 0, 1, 2])
+    x, projected = torch.randn(6, 5, 12), torch.randn(6, 5, 30)[..., 10:20]  # a slice, as q is of q, k and v
+    together = mixed(updates, owner)[1]["q"]
+    added = together.added(projected, x)
+    assert torch.allclose(added, projected + together(x), atol=1e-4)
+    for task, update in enumerate(updates):
+        rows = owner == task
+        alone = update[1]["q"].added(projected[rows], x[rows])
+        assert torch.allclose(alone, added[rows], atol=1e-4)
+        apart = mixed([update], torch.zeros(2, dtype=torch.long))[1]["q"].added(projected[rows], x[rows])
+        assert torch.equal(apart, added[rows])
+
+
 def test_only_low_rank_updates_are_mixed():
     with pytest.raises(ValueError, match="low-rank"):
         mixed([{0: {"q": low_rank(2)}}, {0: {"q": Dense(torch.zeros(10, 12), torch.ones(()))}}], torch.tensor([0, 1]))
