@@ -42,6 +42,8 @@ def main(
     budgets: Annotated[str, typer.Option(help="shares of the gates, comma-separated")] = "0.055,0.25",
     sparsities: Annotated[str, typer.Option(help="λ of rows without a budget, comma-separated")] = "0.3",
     selections: Annotated[str, typer.Option()] = ",".join(SELECTIONS),
+    warmup: Annotated[float, typer.Option(help="share of the steps before gates close")] = 0.2,
+    settled: Annotated[float, typer.Option(help="share of the steps after which gates stay as they are")] = 0.7,
     epochs: Annotated[int, typer.Option()] = 5,
     batch_size: Annotated[int, typer.Option()] = 32,
     learning_rate: Annotated[float, typer.Option()] = 1e-3,
@@ -53,7 +55,9 @@ def main(
     """Train each row of the table and print it, Markdown-ready, as far as it has come."""
     encodings: Encodings = {}
     rows: list[dict[str, Any]] = []
-    for title, method in _contenders(per, _numbers(budgets), _numbers(sparsities), selections.split(",")):
+    gated = {"name": "selective-lora", "gates_per": per, "warmup": warmup, "settled": settled}
+    chosen = [selection for selection in selections.split(",") if selection]
+    for title, method in _contenders(gated, _numbers(budgets), _numbers(sparsities), chosen):
         found = []
         for seed in seeds.split(","):
             values = {
@@ -91,11 +95,10 @@ def _numbers(text: str) -> list[float]:
 
 
 def _contenders(
-    per: str, budgets: list[float], sparsities: list[float], selections: list[str]
+    gated: dict[str, Any], budgets: list[float], sparsities: list[float], selections: list[str]
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """Title and [method] of every row."""
     yield FULL, {"name": "sequential"}
-    gated = {"name": "selective-lora", "gates_per": per}
     for sparsity in sparsities:
         yield f"λ = {sparsity:g}", {**gated, "sparsity": sparsity}
     for budget in budgets:
