@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import core
-from core.runs.files import is_full
+from core.files import cache_folder, is_full
 from core.runs.folders import brief, run_folders
 
 _PACKAGES = (
@@ -41,7 +41,7 @@ def examine(runs: Path, network: bool = False) -> dict[str, Any]:
         "processor": _processor(problems),
         "disk": {
             "runs": _disk(runs, problems),
-            "cache": _disk(_cache(), problems),
+            "cache": _disk(cache_folder(), problems),
             "temporary": _disk(Path(tempfile.gettempdir()), problems),
         },
         "weights": _weights(problems),
@@ -90,12 +90,6 @@ def _processor(problems: list[str]) -> dict[str, Any]:
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or "cpu"
     precision = pick_precision("auto", device)
     return cores | {"device": f"{device.type} ({name})", "threads": torch.get_num_threads(), "precision": precision}
-
-
-def _cache() -> Path:
-    from core.backbones.weights import cache_folder
-
-    return cache_folder()
 
 
 def _disk(folder: Path, problems: list[str]) -> str:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 
 from core.errors import UserError
-from core.runs.files import is_full
+from core.files import is_full
 
 BROKEN, BAD_INPUT, CANCELLED = 1, 2, 130
 _NO_MEMORY = (  # torch's, oneDNN's and Python's own

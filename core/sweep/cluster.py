@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 import core
 from core.errors import UserError
-from core.runs.files import read_json, replacing, write_json
+from core.files import replacing
+from core.runs.files import read_json, write_json
 from core.runs.liveness import LOCK, Claim, identity, true_status
 
 if TYPE_CHECKING:

@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 
 from core.errors import UserError
-from core.runs.files import read_json, replacing
+from core.files import replacing
+from core.runs.files import read_json
 from core.runs.liveness import true_status
 from core.sweep.plan import Plan, axis_title, said
 
