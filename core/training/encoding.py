@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import torch
@@ -31,9 +32,14 @@ class EncodedImages:
         frozen: Tensor,
         embedding: Tensor | None,
         store: TokenStore | None,
+        pixels: TokenStore | None = None,
     ) -> None:
-        """Without an `embedding` the pass ended at the first adapted block, and goes on when one is asked for."""
+        """Without an `embedding` the pass ended at the first adapted block, and goes on when one is asked for.
+
+        `pixels` are the decoded images, kept where their tokens are not.
+        """
         self.images, self.frozen, self._embedding = images, frozen, embedding
+        self.pixels = pixels
         self.labels = torch.tensor(images.labels).to(frozen.device)
         self._encoder, self.store = encoder, store
 
@@ -56,19 +62,18 @@ class EncodedImages:
 
         From the cache where there is one.
         """
-        if self.store is None:
-            return self._encoder.prefix(self.images, rows)
-        return self.store.read(rows).to(self.frozen.device)
+        if self.store is not None:
+            return self.store.read(rows).to(self.frozen.device)
+        decoded = self._encoder.decoded(self.images, rows) if self.pixels is None else self.pixels.read(rows)
+        return self._encoder.prefix(decoded)
 
     def subset(self, rows: Tensor) -> EncodedImages:
         """Those images alone, their tokens copied, so that the rest can be let go. `rows` is on the CPU."""
-        store = None
-        if self.store is not None:
-            store = TokenStore.of(self.store.read(rows))
+        store, pixels = (None if kept is None else TokenStore.of(kept.read(rows)) for kept in (self.store, self.pixels))
         here = rows.to(self.frozen.device)
         images = self.images.subset(rows.numpy())
         embedding = None if self._embedding is None else self._embedding[here]
-        return EncodedImages(self._encoder, images, self.frozen[here], embedding, store)
+        return EncodedImages(self._encoder, images, self.frozen[here], embedding, store, pixels)
 
 
 @dataclass
@@ -157,28 +162,42 @@ class Encoder:
 
     def _encode(self, images: ImageSet, advance: Advance) -> EncodedImages:
         store = self._store(len(images)) if len(images) else None
+        kept_pixels = self._pixel_store(len(images)) if len(images) and self._keeps_tokens and store is None else None
         width = self.features.width if self.reads_frozen else 0
         frozen = [torch.empty(0, width, device=self.device)]  # there may be no images at all
         embeddings = [torch.empty(0, self.backbone.width, device=self.device)]
-        for start in range(0, len(images), ENCODE_BATCH):
-            rows = torch.arange(start, min(start + ENCODE_BATCH, len(images)))
-            entering, features, embedding = self._pass(images, rows)
+        for start, decoded in self._batches(images):
+            entering, features, embedding = self._pass(decoded)
             if store:
                 store.write(start, entering)
+            if kept_pixels:
+                kept_pixels.write(start, decoded)
             frozen.append(features)
             embeddings += [] if embedding is None else [embedding]
-            advance(len(rows))
+            advance(len(decoded))
         embedding = torch.cat(embeddings) if self.reads_frozen else None
-        return EncodedImages(self, images, torch.cat(frozen), embedding, store)
+        return EncodedImages(self, images, torch.cat(frozen), embedding, store, kept_pixels)
+
+    def _batches(self, images: ImageSet) -> Iterator[tuple[int, Tensor]]:
+        """Where each batch starts and its decoded images; the next one is read while this one is used."""
+        every = [
+            torch.arange(start, min(start + ENCODE_BATCH, len(images))) for start in range(0, len(images), ENCODE_BATCH)
+        ]
+        with ThreadPoolExecutor(1) as ahead:
+            coming = [ahead.submit(self.decoded, images, rows) for rows in every[:1]]
+            for place, rows in enumerate(every):
+                decoded = coming.pop().result()
+                coming = [ahead.submit(self.decoded, images, following) for following in every[place + 1 : place + 2]]
+                yield int(rows[0]), decoded
 
     @torch.no_grad()
-    def _pass(self, images: ImageSet, rows: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+    def _pass(self, decoded: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         """Tokens entering `first_block`, frozen features and, where the pass goes that far, final embedding."""
         if not self.reads_frozen:
-            tokens = self.prefix(images, rows)
+            tokens = self.prefix(decoded)
             return tokens, torch.empty(len(tokens), 0, device=self.device), None
         with autocast(self.device, self.precision):
-            pixels = self._pixels(images, rows)
+            pixels = self._normalised(decoded)
             entering, features, embedding = self._view(pixels)
             if self.views == 2:
                 _, mirrored, _ = self._view(pixels.flip(-1))
@@ -198,10 +217,10 @@ class Encoder:
         return entering, self.features(states, embedding).float(), embedding.float()
 
     @torch.no_grad()
-    def prefix(self, images: ImageSet, rows: Tensor) -> Tensor:
-        """Tokens entering `first_block`, computed afresh."""
+    def prefix(self, decoded: Tensor) -> Tensor:
+        """Tokens entering `first_block` of uint8 images, computed afresh."""
         with autocast(self.device, self.precision):
-            return self.backbone.run(self.backbone.stem(self._pixels(images, rows)), 0, self.first_block)
+            return self.backbone.run(self.backbone.stem(self._normalised(decoded)), 0, self.first_block)
 
     @torch.no_grad()
     def finish(self, tokens: Tensor) -> Tensor:
@@ -210,11 +229,16 @@ class Encoder:
             last = self.backbone.run(tokens, self.first_block, self.backbone.depth, cls_only=self.backbone.cls_only)
             return self.backbone.readout(last).float()
 
-    def _pixels(self, images: ImageSet, rows: Tensor) -> Tensor:
-        """(len(rows), 3, height, width) as the backbone wants them, on the device."""
-        preprocessing = self.backbone.preprocessing
-        pixels = torch.from_numpy(images.pixels(preprocessing.pixels, rows.numpy())).to(self.device)
-        return preprocessing.normalise(pixels)
+    def decoded(self, images: ImageSet, rows: Tensor) -> Tensor:
+        """uint8 (len(rows), 3, size, size): images read and resized as the backbone wants them, on the CPU."""
+        return torch.from_numpy(images.pixels(self.backbone.preprocessing.pixels, rows.numpy()))
+
+    def _normalised(self, decoded: Tensor) -> Tensor:
+        return self.backbone.preprocessing.normalise(decoded.to(self.device))
+
+    def _pixel_store(self, images: int) -> TokenStore | None:
+        side = self.backbone.image_size
+        return self.cache.pixels((images, 3, side, side))
 
     def _store(self, images: int) -> TokenStore | None:
         if not self._keeps_tokens:

@@ -1,5 +1,7 @@
 """The prefix cache: tokens that enter the first adapted block, kept so that frozen blocks run once an image.
 
+Where tokens find no place, decoded images may: at 98 px they take a third of the bytes of float32 tokens.
+
 A store belongs to one (backbone, preprocessing, image set, block) and lives only while that is in use, so nothing in it
 can be stale. All stores of a run share one budget. Images are never augmented, so an image has one set of tokens.
 """
@@ -19,13 +21,21 @@ import torch
 from torch import Tensor
 
 Place = Literal["memory", "disk", "off"]
-Shape = tuple[int, int, int]
+Shape = tuple[int, ...]
+_CARRIERS: dict[torch.dtype, type[np.generic]] = {
+    torch.bfloat16: np.int16,  # NumPy has no bfloat16: such tokens are mapped as integers and read back through a view
+    torch.float32: np.float32,
+    torch.uint8: np.uint8,
+}
 _SHARE = 0.25
 """Of free memory, and of free disk, that the stores may take by default."""
 
 
 class TokenStore:
-    """(n, tokens, width) kept in memory, or in a memory-mapped temporary file that goes with the store."""
+    """Tokens (n, tokens, width), or uint8 pixels (n, 3, size, size), in memory or in a memory-mapped temporary file.
+
+    The file goes with the store.
+    """
 
     def __init__(self, place: Literal["memory", "disk"], shape: Shape, dtype: torch.dtype) -> None:
         self.place = place
@@ -34,25 +44,22 @@ class TokenStore:
             return
         folder = tempfile.mkdtemp(prefix="proteus-tokens-")
         weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
-        # NumPy has no bfloat16, so 16-bit tokens are mapped as integers and read back through a view.
-        carrier, view = (np.int16, dtype) if dtype == torch.bfloat16 else (np.float32, torch.float32)
-        mapped = np.memmap(Path(folder) / "tokens", dtype=carrier, mode="w+", shape=shape)
-        self.values = torch.from_numpy(mapped).view(view)
+        mapped = np.memmap(Path(folder) / "values", dtype=_CARRIERS[dtype], mode="w+", shape=shape)
+        self.values = torch.from_numpy(mapped).view(dtype)
 
     @classmethod
     def of(cls, values: Tensor) -> TokenStore:
-        """A store in memory that holds `values`, (n, tokens, width)."""
-        images, tokens, width = values.shape
-        store = cls("memory", (images, tokens, width), values.dtype)
+        """A store in memory that holds `values`."""
+        store = cls("memory", tuple(values.shape), values.dtype)
         store.write(0, values)
         return store
 
-    def write(self, start: int, tokens: Tensor) -> None:
-        """Keep a batch of images' tokens, from row `start` on."""
-        self.values[start : start + len(tokens)] = tokens.to(self.values.dtype).cpu()
+    def write(self, start: int, values: Tensor) -> None:
+        """Keep a batch of images', from row `start` on."""
+        self.values[start : start + len(values)] = values.to(self.values.dtype).cpu()
 
     def read(self, rows: Tensor) -> Tensor:
-        """(len(rows), tokens, width) on the CPU."""
+        """Those of images `rows`, on the CPU."""
         return self.values[rows]
 
 
@@ -81,6 +88,18 @@ class TokenCache:
         if place == "off":
             self.without += size
             return None
+        return self._made(place, shape, dtype)
+
+    def pixels(self, shape: Shape) -> TokenStore | None:
+        """Room for decoded images, uint8 (n, 3, size, size), whose tokens found none; None where there is none either.
+
+        Only with auto: off keeps nothing.
+        """
+        place = self._free(prod(shape)) if self.wanted == "auto" else "off"
+        return None if place == "off" else self._made(place, shape, torch.uint8)
+
+    def _made(self, place: Literal["memory", "disk"], shape: Shape, dtype: torch.dtype) -> TokenStore:
+        size = prod(shape) * dtype.itemsize
         store = TokenStore(place, shape, dtype)
         self.used[place] += size
         self.most[place] = max(self.most[place], self.used[place])
@@ -91,6 +110,9 @@ class TokenCache:
         """Where `size` more bytes of tokens go."""
         if self.wanted in ("memory", "disk", "off"):
             return self.wanted  # type: ignore[return-value]
+        return self._free(size)
+
+    def _free(self, size: int) -> Place:
         if size <= self.budget["memory"] - self.used["memory"]:
             return "memory"
         return "disk" if size <= self.budget["disk"] - self.used["disk"] else "off"

@@ -13,6 +13,7 @@ from core.backbones.features import FrozenFeatures
 from core.backbones.timm_vit import load_tiny
 from core.config import RunConfig, validate
 from core.data.images import ArrayPicture, ImageSet, Item
+from core.errors import UserError
 from core.methods import method_class
 from core.training.encoding import Encoder, Encodings
 from core.training.loop import train_task
@@ -87,6 +88,57 @@ def test_a_token_store_gives_back_what_it_was_given(place, dtype):
     assert torch.equal(store.read(rows), tokens[rows])
 
 
+def small(memory: int, disk: int = 0) -> TokenCache:
+    """A cache of so many bytes."""
+    cache = TokenCache("auto")
+    cache.budget = {"memory": memory, "disk": disk}
+    return cache
+
+
+@pytest.mark.parametrize("disk", [False, True])
+def test_images_whose_tokens_find_no_room_are_decoded_once(monkeypatch, disk):
+    images = pictures()
+    whole = encoder().encode(images, lambda done: None)
+    room = images.pixels(encoder().backbone.preprocessing.pixels).nbytes
+    assert room < whole.store.values.nbytes
+    cache = small(0, room) if disk else small(room)
+    data = encoder(cache).encode(images, lambda done: None)
+    assert data.store is None and data.pixels.place == ("disk" if disk else "memory")
+    assert cache.described()["off_bytes"] == whole.store.values.nbytes
+
+    monkeypatch.setattr(ImageSet, "pixels", lambda *asked: pytest.fail("an image was decoded again"))
+    rows = torch.tensor([3, 17, 0])
+    assert torch.allclose(data.tokens(rows), whole.tokens(rows), atol=1e-5)
+    assert torch.equal(data.subset(rows).tokens(torch.arange(3)), data.tokens(rows))
+
+
+def test_without_any_room_images_are_decoded_whenever_they_are_needed():
+    images, count = pictures(), []
+    for cache in (small(0), TokenCache("off")):
+        data = encoder(cache).encode(images, count.append)
+        assert data.store is None and data.pixels is None
+        assert data.tokens(torch.tensor([2])).shape[0] == 1
+    assert sum(count) == 2 * len(images)
+
+
+def test_a_broken_image_in_a_batch_that_is_read_ahead_is_told(monkeypatch):
+    monkeypatch.setattr("core.training.encoding.ENCODE_BATCH", 8)
+    images, read = pictures(), []
+    real = ImageSet.pixels
+
+    def pixels(self, transform, indices):
+        read.append(list(indices))
+        if 17 in indices:
+            raise UserError("17 can no longer be read")
+        return real(self, transform, indices)
+
+    monkeypatch.setattr(ImageSet, "pixels", pixels)
+    done: list[int] = []
+    with pytest.raises(UserError, match="17 can"):
+        encoder().encode(images, done.append)
+    assert done == [8, 8] and [len(rows) for rows in read] == [8, 8, 4]
+
+
 def test_all_stores_share_one_budget():
     """Memory, then disk, then off; what is let go makes room again; what was asked for by name is obeyed."""
     cache = TokenCache("auto")
@@ -113,7 +165,7 @@ def test_tokens_on_disk_go_with_their_store(monkeypatch, tmp_path):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     cache = TokenCache("disk")
     store = cache.store(SHAPE, torch.float32)
-    assert [file.stat().st_size for file in Path(tmp_path).rglob("tokens")] == [BYTES]
+    assert [file.stat().st_size for file in Path(tmp_path).rglob("values")] == [BYTES]
     del store
     gc.collect()
     assert not list(tmp_path.iterdir())
