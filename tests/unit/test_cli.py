@@ -21,6 +21,7 @@ from core.runs.schema import Status
 from core.runs.store import Run
 from core.terminal import progress, seconds, size
 from tests.unit import run_folder
+from tests.unit.interrupts import HEED_INTERRUPTS
 
 ROOT = Path(__file__).resolve().parents[2]
 QUICK = [
@@ -306,14 +307,6 @@ class TestProgress:
         ]  # fmt: skip
 
 
-HEED_INTERRUPTS = """
-import os, signal, sys
-signal.signal(signal.SIGINT, signal.SIG_DFL)
-os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
-"""
-"""Runs Python with the arguments that follow, and SIGINT as in a terminal."""
-
-
 class TestTrain:
     @pytest.mark.slow
     def test_prints_the_contract_as_its_last_line(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -361,7 +354,6 @@ class TestTrain:
         name = "stopped"
         longer = [*QUICK, "--method", "sequential", "--epochs", "300", "--tasks", "2"]
         command = [sys.executable, "-m", "core", "train", *longer, "--name", name, "--runs", str(tmp_path)]
-        # A suite that a shell runs in the background ignores SIGINT, and its children would inherit that.
         command[1:1] = ["-c", HEED_INTERRUPTS]
         with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
             end = time.monotonic() + 90

@@ -26,6 +26,7 @@ from core.sweep.execute import Sweep, rows_of, saved_plan, sweep_folder
 from core.sweep.local import Local, threads
 from core.sweep.plan import Plan, make_plan, read_plan
 from core.sweep.summary import Group, against_best, figure, groups, interval, mean_curve, paired, write_summary
+from tests.unit.interrupts import HEED_INTERRUPTS
 
 ROOT = Path(__file__).resolve().parents[2]
 BASE: dict[str, Any] = {
@@ -257,7 +258,7 @@ def test_an_interrupted_sweep_leaves_runs_that_resume(tmp_path: Path, capsys: py
     base = BASE | {"training": {"epochs": 100, "device": "cpu"}}
     file.write_text(format_toml({"name": "cut", "base": base, "axes": {"method": {"name": ["lda", "sequential"]}}}))
     plan = read_plan(file)
-    command = [sys.executable, "-m", "core", "sweep", str(file), "--runs", str(runs)]
+    command = [sys.executable, "-c", HEED_INTERRUPTS, "-m", "core", "sweep", str(file), "--runs", str(runs)]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
     second = runs / plan.runs[1].name
