@@ -44,7 +44,7 @@ def _rows(updates: Sequence[object], owners: list[int]) -> RowLowRank:
         )
         for _, rows in sorted(alike.items())
     ]
-    return RowLowRank(tuple(parts), like.up.shape[0])
+    return RowLowRank(tuple(parts))
 
 
 @torch.no_grad()

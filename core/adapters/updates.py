@@ -1,7 +1,7 @@
 """What a forward pass is told to add to a projection. Explicit and immutable: layers hold no "current task".
 
-An update maps a projection's input x (n, tokens, in) to what is added to its output (n, tokens, out); `added` does the
-addition too, which spares a pass over memory; `transposed` maps (n, tokens, out) back to (n, tokens, in) by ΔWᵀ.
+An update is `added` to a projection's output (n, tokens, out), computed from its input x (n, tokens, in), in one pass
+over memory; `transposed` maps (n, tokens, out) back to (n, tokens, in) by ΔWᵀ.
 """
 
 from __future__ import annotations
@@ -32,9 +32,6 @@ class LowRank:
     up: Tensor
     coefficients: Tensor
 
-    def __call__(self, x: Tensor) -> Tensor:
-        return F.linear(F.linear(x, self.down), self.up * self.coefficients)
-
     def added(self, projected: Tensor, x: Tensor) -> Tensor:
         """`projected` (n, rows, out) plus the update of x (n, rows, in)."""
         return _plus_product(projected, F.linear(x, self.down), self.up * self.coefficients)
@@ -61,9 +58,6 @@ class Dense:
     weight: Tensor
     gate: Tensor
 
-    def __call__(self, x: Tensor) -> Tensor:
-        return F.linear(x, self.weight * self.gate)
-
     def added(self, projected: Tensor, x: Tensor) -> Tensor:
         """`projected` (n, rows, out) plus the update of x (n, rows, in)."""
         return _plus_product(projected, x, self.weight * self.gate)
@@ -82,36 +76,27 @@ class RowLowRank:
     """A low-rank update of its own for each image of the batch, images of about one rank together.
 
     `parts` are (rows (g,), down (g, units, in), up (g, units, out)), the coefficients within `up`; together their rows
-    are all n images. `width` is out.
+    are all n images.
     """
 
     parts: tuple[tuple[Tensor, Tensor, Tensor], ...]
-    width: int
-
-    def __call__(self, x: Tensor) -> Tensor:
-        return self._by_parts(x, self.width, lambda x, down, up: x @ down.mT @ up)
 
     def added(self, projected: Tensor, x: Tensor) -> Tensor:
         """`projected` (n, rows, out) plus the update of x (n, rows, in)."""
-        if len(self.parts) == 1:
-            _, down, up = self.parts[0]
-            return torch.baddbmm(projected, x @ down.mT, up)
-        found = [(rows, torch.baddbmm(projected[rows], x[rows] @ down.mT, up)) for rows, down, up in self.parts]
-        return self._joined(found, projected.shape)
+        return self._by_parts(lambda down, up, base, x: torch.baddbmm(base, x @ down.mT, up), projected, x)
 
     def transposed(self, y: Tensor) -> Tensor:
         """(n, rows, in) of y (n, rows, out)."""
-        return self._by_parts(y, self.parts[0][1].shape[-1], lambda y, down, up: y @ up.mT @ down)
+        return self._by_parts(lambda down, up, y: y @ up.mT @ down, y)
 
-    def _by_parts(self, x: Tensor, width: int, apply: Callable[[Tensor, Tensor, Tensor], Tensor]) -> Tensor:
+    def _by_parts(self, apply: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
+        """`apply(down, up, *inputs)` for the images of each part, put back in their order."""
         if len(self.parts) == 1:
-            return apply(x, *self.parts[0][1:])
-        found = [(rows, apply(x[rows], down, up)) for rows, down, up in self.parts]
-        return self._joined(found, (*x.shape[:-1], width))
-
-    @staticmethod
-    def _joined(found: list[tuple[Tensor, Tensor]], shape: tuple[int, ...]) -> Tensor:
-        result = found[0][1].new_empty(shape)
+            _, down, up = self.parts[0]
+            return apply(down, up, *inputs)
+        found = [(rows, apply(down, up, *(each[rows] for each in inputs))) for rows, down, up in self.parts]
+        first = found[0][1]
+        result = first.new_empty(len(inputs[0]), *first.shape[1:])
         for rows, values in found:
             result[rows] = values
         return result

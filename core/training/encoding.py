@@ -162,7 +162,7 @@ class Encoder:
 
     def _encode(self, images: ImageSet, advance: Advance) -> EncodedImages:
         store = self._store(len(images)) if len(images) else None
-        kept_pixels = self._pixel_store(len(images)) if len(images) and self._keeps_tokens and store is None else None
+        pixels = self._pixel_store(len(images)) if len(images) and store is None else None
         width = self.features.width if self.reads_frozen else 0
         frozen = [torch.empty(0, width, device=self.device)]  # there may be no images at all
         embeddings = [torch.empty(0, self.backbone.width, device=self.device)]
@@ -170,13 +170,13 @@ class Encoder:
             entering, features, embedding = self._pass(decoded)
             if store:
                 store.write(start, entering)
-            if kept_pixels:
-                kept_pixels.write(start, decoded)
+            if pixels:
+                pixels.write(start, decoded)
             frozen.append(features)
             embeddings += [] if embedding is None else [embedding]
             advance(len(decoded))
         embedding = torch.cat(embeddings) if self.reads_frozen else None
-        return EncodedImages(self, images, torch.cat(frozen), embedding, store, kept_pixels)
+        return EncodedImages(self, images, torch.cat(frozen), embedding, store, pixels)
 
     def _batches(self, images: ImageSet) -> Iterator[tuple[int, Tensor]]:
         """Where each batch starts and its decoded images; the next one is read while this one is used."""
@@ -237,6 +237,8 @@ class Encoder:
         return self.backbone.preprocessing.normalise(decoded.to(self.device))
 
     def _pixel_store(self, images: int) -> TokenStore | None:
+        if not self._keeps_tokens:
+            return None
         side = self.backbone.image_size
         return self.cache.pixels((images, 3, side, side))
 

@@ -144,7 +144,7 @@ def test_one_query_reads_what_the_whole_block_reads(backbone):
         out, width = backbone.site_shape(projection)
         down, up = (0.2 * torch.randn(3, 2, size, generator=generator) for size in (width, out))
         factors += [down.requires_grad_(), up.requires_grad_()]
-        updates[projection] = RowLowRank(((torch.arange(3), down, up),), out)  # each of the three images has its own
+        updates[projection] = RowLowRank(((torch.arange(3), down, up),))  # each of the three images has its own
     updates["k"] = Dense(0.3 * torch.randn(backbone.width, backbone.width, generator=generator), torch.ones(()))
     found = []
     for cls_only in (False, True):

@@ -40,7 +40,7 @@ def proteus() -> Recorded:
 def test_the_runs_own_recipe_gives_the_runs_own_answers(recorded: Recorded) -> None:
     """Twenty images a class are enough for it in the run's whitened space, give or take an image."""
     found = answer(recorded, Settings())
-    assert min(found.after.retrieval, found.before.retrieval) > 0.98
+    assert min(found.after.retrieval, found.before.retrieval) > 0.988
     assert found.became_right.sum() + found.became_wrong.sum() + found.moved.sum() <= 1
     assert (found.train_images, found.run_train_images, len(found.image)) == (200, 1438, 359)
 
