@@ -91,15 +91,21 @@ def _scaled(value: float, unit: str) -> str:
     return f"{value:,.3g} T{unit}"
 
 
+PROBES = {
+    "readout": "A classifier fitted before",
+    "zero_shot": "Answers in words",
+    "knn": "Nearest neighbours, anew",
+}
+"""How held-out classes are asked about (core.evaluation.retention), for people; the better for a plot first."""
+
+
 class Kept(NamedTuple):
-    """What a run gained on the classes it learned, and lost on those it never saw: accuracy of nearest neighbours."""
+    """What a run gained on the classes it learned, and lost on those it never saw."""
 
     gained: float
-    """Mean over tasks of what a task's own test images gained when it was learned."""
-    lost: float
-    """What the held-out classes lost by the last task."""
-    words_lost: float | None
-    """The same of zero-shot answers, where the backbone has a text tower."""
+    """Mean over tasks of what a task's own test images gained when it was learned, asked of nearest neighbours."""
+    lost: dict[str, float]
+    """By probe, of `PROBES`: what the held-out classes lost by the last task; negative where they gained."""
 
 
 def kept(metrics: Mapping[str, Any]) -> Kept | None:
@@ -107,11 +113,9 @@ def kept(metrics: Mapping[str, Any]) -> Kept | None:
     told = metrics.get("retention")
     entries = [entry for entry in told if isinstance(entry, Mapping)] if isinstance(told, list) else []
     gains = [gain for gain in (_moved(entry, "own") for entry in entries) if gain is not None]
-    change = _moved(entries[-1], "knn") if entries else None
-    if not gains or change is None:
-        return None
-    words = _moved(entries[-1], "zero_shot")
-    return Kept(sum(gains) / len(gains), -change, None if words is None else -words)
+    changes = {probe: _moved(entries[-1], probe) for probe in PROBES} if entries else {}
+    lost = {probe: -change for probe, change in changes.items() if change is not None}
+    return Kept(sum(gains) / len(gains), lost) if gains and lost else None
 
 
 def _moved(entry: Mapping[str, Any], name: str) -> float | None:

@@ -195,7 +195,12 @@ def show_retention(run: Run) -> None:
     rows = [(after, entry) for after, entry in enumerate(entries) if entry]
     if rows:
         names = [task.name for task in run.manifest.tasks]
-        measures = {"knn": "held out, neighbours", "zero_shot": "held out, in words", "own": "its own, neighbours"}
+        measures = {
+            "readout": "held out, readout kept",
+            "knn": "held out, neighbours",
+            "zero_shot": "held out, in words",
+            "own": "its own, neighbours",
+        }
         known = [key for key in measures if f"{key}_after" in rows[-1][1]]
         cells = [[names[after], *(_before_and_after(entry, key) for key in known)] for after, entry in rows]
         columns = ["after task", *(measures[key] for key in known)]

@@ -159,31 +159,37 @@ def _settings(runs: list[RunCard], names: list[str]) -> None:
 def _kept(stream: list[RunCard], chosen: list[RunCard]) -> None:
     """A point for every finished run of the stream that measured what was left of classes it never learned."""
     found = [(run, kept) for run in stream if (kept := comparison.kept(metrics(run))) is not None]
-    if not found:
+    asked = {probe: name for probe, name in comparison.PROBES.items() if any(probe in kept.lost for _, kept in found)}
+    if not asked:
         return
     st.subheader("Gained, and lost elsewhere", anchor=False)
+    probe = choice("What is lost, asked of", "lost", asked, next(iter(asked)), widget="compare-lost")
+    measured = [(run, kept) for run, kept in found if probe in kept.lost]
     ground = figures.theme()
     places = {run.name: place for place, run in enumerate(chosen)}
     paint = colours(max(len(chosen), 1), ground)
-    names = distinct_titles([run for run, _ in found])
+    names = distinct_titles([run for run, _ in measured])
     marks = [
-        figures.Point(name, kept.lost, kept.gained, paint[places[run.name]] if run.name in places else GREY[ground],
-                      f"{name}: {_told(kept)}")
-        for name, (run, kept) in zip(names, found, strict=True)
+        figures.Point(name, kept.lost[probe], kept.gained,
+                      paint[places[run.name]] if run.name in places else GREY[ground],
+                      f"{name}: gained {100 * kept.gained:.1f} points, lost {100 * kept.lost[probe]:.1f}")
+        for name, (run, kept) in zip(names, measured, strict=True)
     ]  # fmt: skip
     figure = figures.points(marks, ground, titles=("lost on classes never learned", "gained on the classes learned"))
-    figures.draw(figure, key="kept", alt="Gained and lost. " + "; ".join(mark.hover for mark in marks))
+    figures.draw(figure, key=f"kept-{probe}", alt="Gained and lost. " + "; ".join(mark.hover for mark in marks))
     caption(
-        "accuracy of nearest neighbours in the model's embedding, on the learned classes upwards and on held-out ones "
-        "across; a point for every finished run of these images, those compared here in colour.",
+        "upwards what nearest neighbours gained on the learned classes; across, what held-out classes lost: "
+        f"{_ASKED[probe]}. A point for every finished run of these images, those compared here in colour.",
         "points at the top left: they learned much and lost little.",
         "changing fewer blocks keeps more of what the backbone knew; what that costs is the height.",
     )
 
 
-def _told(kept: comparison.Kept) -> str:
-    words = "" if kept.words_lost is None else f", {100 * kept.words_lost:.1f} points of its zero-shot answers"
-    return f"gained {100 * kept.gained:.1f} points, lost {100 * kept.lost:.1f}{words}"
+_ASKED = {
+    "readout": "a classifier of them that was fitted on the frozen backbone is asked again, as it is",
+    "zero_shot": "the text tower answers for them, as it did for the frozen backbone",
+    "knn": "nearest neighbours answer from images embedded anew, so it can be negative: a task may teach about others",
+}
 
 
 def _tasks(runs: list[RunCard], names: list[str], card: RunCard) -> None:

@@ -78,10 +78,11 @@ def test_settings_that_differ_are_named_with_dots() -> None:
 def test_what_was_gained_and_lost_is_read_from_all_tasks_and_the_last() -> None:
     first = {"own_before": 0.5, "own_after": 0.7, "knn_before": 0.6, "knn_after": 0.5}
     last = {"own_before": 0.5, "own_after": 0.9, "knn_before": 0.6, "knn_after": 0.35}
-    found = comparison.kept({"retention": [first, last]})
-    assert found == (pytest.approx(0.3), pytest.approx(0.25), None)
-    spoken = comparison.kept({"retention": [last | {"zero_shot_before": 0.4, "zero_shot_after": 0.1}]})
-    assert spoken is not None and spoken.words_lost == pytest.approx(0.3)
+    assert comparison.kept({"retention": [first, last]}) == (pytest.approx(0.3), {"knn": pytest.approx(0.25)})
+    more = {"zero_shot_before": 0.4, "zero_shot_after": 0.1, "readout_before": 0.3, "readout_after": 0.5}
+    found = comparison.kept({"retention": [last | more]})
+    assert found is not None and found.lost == pytest.approx({"readout": -0.2, "zero_shot": 0.3, "knn": 0.25})
+    assert next(iter(found.lost)) == "readout"
 
 
 _TELLS_NOTHING = (

@@ -200,6 +200,15 @@ def test_compare_draws_what_runs_gained_and_lost(runs: Path) -> None:
     assert sorted(points["x"]) == pytest.approx([0.1, 0.15, 0.2]) and points["y"] == pytest.approx([0.3] * 3)
     assert len(set(points["marker"]["color"])) == 3, "two are compared, and one is grey"
     assert "<img" not in json.dumps(points) and any("lost 20.0" in told for told in points["customdata"])
+    folder = runs / "full"
+    metrics = json.loads((folder / "metrics.json").read_text())
+    metrics["retention"][1] |= {"readout_before": 0.7, "readout_after": 0.4}
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+    for lost, expected in (("readout", [0.3]), ("knn", [0.1, 0.15, 0.2])):
+        test = shown(compare, run="full", runs="budget", lost=lost)
+        drawn = [json.loads(chart.proto.spec) for chart in test.get("plotly_chart")]
+        (points,) = [chart["data"][0] for chart in drawn if "text" in chart["data"][0].get("mode", "")]
+        assert sorted(points["x"]) == pytest.approx(expected)
 
 
 def test_compare_says_nothing_of_retention_where_no_run_measured_it(runs: Path) -> None:

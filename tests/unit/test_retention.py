@@ -19,6 +19,7 @@ from core.data.images import ImageSet
 from core.data.shifts import STRENGTHS, ShiftedImages
 from core.data.streams import open_stream
 from core.errors import UserError
+from core.evaluation.retention import Readout
 from core.runs.store import Run
 from core.training.run import resume_run, start_run
 from tests.unit.test_training import folder  # noqa: F401  the fixture
@@ -148,6 +149,9 @@ def test_retention_is_recorded_after_every_task(folder, tmp_path, name):  # noqa
         "knn_before",
         "knn_after",
         "knn_retention",
+        "readout_before",
+        "readout_after",
+        "readout_retention",
         "own_before",
         "own_after",
     }
@@ -155,10 +159,27 @@ def test_retention_is_recorded_after_every_task(folder, tmp_path, name):  # noqa
     assert len(before) == 1 and before.pop() > 0.5
     if name == "lda":
         assert all(task["own_after"] == pytest.approx(task["own_before"], abs=0.05) for task in metrics["retention"])
-        assert all(task["knn_retention"] == 1 for task in metrics["retention"]), "a frozen model forgets nothing"
+        kept = [task[f"{probe}_retention"] for task in metrics["retention"] for probe in ("knn", "readout")]
+        assert set(kept) == {1}, "a frozen model forgets nothing"
     assert all(0.5 < task["own_after"] <= 1 for task in metrics["retention"])
     assert set(metrics["shifts"]) == {"none", *STRENGTHS}
     assert len(metrics["shifts"]["none"]) == 1 and all(len(metrics["shifts"][shift]) == 2 for shift in STRENGTHS)
+
+
+def test_a_readout_that_is_kept_works_on_the_space_it_was_fitted_on_alone():
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.tensor([5, 2, 9, 2, 5, 9] * 20)
+    centres = 4 * torch.randn(10, 16, generator=generator)
+    # One direction varies so much within classes that distances without the covariance would see it alone.
+    noise = torch.randn(240, 16, generator=generator) * torch.tensor([40.0] + [1.0] * 15)
+    fitted, asked = centres[labels] + noise[:120], centres[labels] + noise[120:]
+    readout = Readout(fitted, labels)
+    assert (readout(asked) == labels).float().mean() > 0.97
+    assert (readout(asked + 0.1 * torch.randn(120, 16, generator=generator)) == labels).float().mean() > 0.95
+    turned = torch.linalg.qr(torch.randn(16, 16, generator=generator)).Q
+    assert (readout(asked @ turned) == labels).float().mean() < 0.7, "another space, in which anew all is as it was"
+    assert (Readout(fitted @ turned, labels)(asked @ turned) == labels).float().mean() > 0.97
+    assert (Readout(fitted[:6], labels[:6])(fitted[:6]) == labels[:6]).all(), "two images a class"
 
 
 def test_clip_is_asked_in_words_before_and_after(folder, clip, tmp_path, monkeypatch):  # noqa: F811
