@@ -4,8 +4,8 @@ python -m tests.benchmarks.retention --stream ../shared/data/cifar100-subset.zip
 
 One task of 20 classes is learned; 80 other classes are asked about before and after: a classifier of them that was
 fitted on the frozen embedding and stays as it is ("kept"), and nearest neighbours among images embedded anew ("anew").
-A gate switches one weight matrix's LoRA (`--per block`: all of a block's). An image goes through the frozen model once for
-all rows.
+A gate switches one weight matrix's LoRA (`--per block`: all of a block's). An image goes through the frozen model once
+for all rows.
 """
 
 from __future__ import annotations
