@@ -78,6 +78,9 @@ class TrainingConfig(Section):
     weight_decay: float = Field(0.0, ge=0)
     clip_norm: float = Field(1.0, gt=0)
     warmup_steps: int = Field(0, ge=0)
+    head_start: Literal["zero", "discriminant"] = "zero"
+    """Where a task's head begins: at zero, or as a linear discriminant of the task's images, which moves the embedding
+    less and so keeps more of what else it is good for. Costs one more pass over the training images."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     device: str = "auto"
     """'auto', 'cpu', 'cuda' or 'cuda:N'."""

@@ -5,8 +5,8 @@ Retention is judged on held-out classes in three ways. "Before" is the frozen ba
 - knn: nearest neighbours (core.evaluation.knn) among images embedded anew. It asks how well the classes could still be
   told apart by whoever starts again, and rises where a task teaches about other classes too.
 - zero_shot: the text tower's answers, where there is one. The text stays as it is, so the images must stay with it.
-- readout: our decision, the same question for a backbone without words: a classifier of the held-out classes is fitted
-  on the frozen embedding and stays as it is. It asks whether what was built on the backbone still works on it.
+- readout: our decision, the same question for a backbone without words: a linear discriminant of the held-out classes
+  is fitted on the frozen embedding and stays as it is. It asks whether what was built on the backbone still works.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from core.data.shifts import STRENGTHS, ShiftedImages
 from core.evaluation.evaluator import Evaluator
 from core.evaluation.knn import knn_accuracy
 from core.evaluation.metrics import retention
-from core.retrieval.whitening import PooledCovariance
+from core.retrieval.discriminant import discriminant
 from core.training.encoding import EncodedImages, Encoder
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class RetentionProbe:
     ) -> None:
         """`bank` holds the neighbours, `queries` the questions; labels of both are positions in the held-out names."""
         self.bank, self.queries, self.neighbours, self.zero_shot = bank, queries, neighbours, zero_shot
-        self.readout = Readout(bank.embedding, bank.labels)
+        self.readout = discriminant(bank.embedding, bank.labels)
         self.before = self._accuracies(bank.embedding, queries.embedding)
 
     @torch.no_grad()
@@ -67,23 +67,6 @@ class RetentionProbe:
         if self.zero_shot:
             found["zero_shot"] = _share(self.zero_shot.logits(queries).argmax(1) == labels)
         return found
-
-
-class Readout:
-    """A linear discriminant (core.retrieval.whitening: class means, one covariance) that is fitted once."""
-
-    def __init__(self, x: Tensor, labels: Tensor) -> None:
-        """x (n, width) with labels int (n,): the images that it is fitted on."""
-        covariance = PooledCovariance(x.shape[1], x.device)
-        found = covariance.add(x.float(), labels)
-        means = torch.stack([mean for mean, _ in found.values()])
-        self.classes = torch.tensor(list(found), device=x.device)
-        self.whitening = covariance.whitening(means)
-        self.means = self.whitening(means)
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """int64 (n,): the class of each of x (n, width)."""
-        return self.classes[torch.cdist(self.whitening(x.float()), self.means).argmin(1)]
 
 
 def _share(right: Tensor) -> float:

@@ -11,7 +11,7 @@ prediction is `classify(inputs, task_scores(inputs).argmax(1))`; with the true t
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
@@ -125,6 +125,9 @@ class Method(nn.Module, ABC):
     @abstractmethod
     def begin_task(self, task: int, classes: tuple[int, ...], generator: torch.Generator) -> None:
         """Make room for a task: adapters, head."""
+
+    def start_heads(self, tasks: Sequence[int], inputs: Inputs) -> None:
+        """Fit the heads of new `tasks` to their images before anything is trained; nothing where there are none."""
 
     def trainable(self) -> list[nn.Parameter]:
         """What the optimiser moves now; nothing for methods that only accumulate."""

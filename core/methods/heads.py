@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
 from core.adapters.module_list import ModulesOf
+from core.retrieval.discriminant import discriminant
+
+_SHRINKAGE, _TEMPERATURE = 0.3, 10.0
 
 
 class TaskHeads(nn.Module):
@@ -26,6 +31,21 @@ class TaskHeads(nn.Module):
         nn.init.zeros_(head.bias)
         self.heads.append(head.to(self.device))
         return head
+
+    @torch.no_grad()
+    def start(self, tasks: Sequence[int], embedding: Tensor, labels: Tensor) -> None:
+        """Begin the heads of `tasks`, all new, as a linear discriminant of their images (n, width) with labels (n,).
+
+        Published: a head that is fitted before the features move distorts them less, and what they knew besides lasts
+        (Kumar et al. 2022, arXiv 2202.10054, there by logistic regression). Our decision: a discriminant, shrunk and
+        flattened, because one that is right and sure about every training image leaves the adapters nothing to learn.
+        """
+        found = discriminant(embedding, labels, _SHRINKAGE)
+        sizes = [self.heads[task].out_features for task in tasks]
+        parts = zip(found.weight.split(sizes), found.bias.split(sizes), strict=True)
+        for task, (weight, bias) in zip(tasks, parts, strict=True):
+            self.heads[task].weight.copy_(weight / _TEMPERATURE)
+            self.heads[task].bias.copy_(bias / _TEMPERATURE)
 
     def forward(self, embedding: Tensor, task: int) -> Tensor:
         """Logits (n, classes of task)."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 import torch
@@ -52,6 +52,9 @@ class SharedModel(Method):
         self.classes.append(classes)
         self.grow(task, generator)
         self.heads.add(len(classes))
+
+    def start_heads(self, tasks: Sequence[int], inputs: Inputs) -> None:
+        self.heads.start(tasks, inputs.embedding(tasks[-1]), inputs.labels)
 
     @abstractmethod
     def grow(self, task: int, generator: torch.Generator) -> None:

@@ -6,7 +6,7 @@ The past is frozen: a later task adds, and never moves what an earlier task's ad
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -55,6 +55,9 @@ class TaskAdapters(Method):
         self.heads.requires_grad_(False)
         self.heads.add(len(classes))
         self.grow(task, generator)
+
+    def start_heads(self, tasks: Sequence[int], inputs: Inputs) -> None:
+        self.heads.start(tasks, inputs.embedding(tasks[-1]), inputs.labels)
 
     @abstractmethod
     def grow(self, task: int, generator: torch.Generator) -> None:

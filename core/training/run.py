@@ -213,6 +213,11 @@ class _Session:
         trainable = sum(parameter.numel() for parameter in self.method.trainable())
 
         began = time.monotonic()
+        if self.config.training.head_start == "discriminant":
+            self.progress.begin("prepare", group[-1], 0, "fitting the head to start from")
+            self.method.eval()
+            with torch.no_grad():
+                self.method.start_heads(group, self.evaluator.inputs(data, group[-1]))
         self.progress.begin("train", group[-1], steps_for(len(data), self.config.training), "training")
         train_task(self.method, group[-1], data, self.config.training, self.precision, generator, self._stepped)
         self.method.eval()
@@ -390,6 +395,7 @@ class _Session:
         epochs = self.config.training.epochs if suffix else 0
         trains, tests = (sum(len(getattr(t, part)) for t in self.stream.tasks) for part in ("train", "test"))
         work = (trains + tests) * self._frozen_work + trains * suffix * (epochs * _TRAIN_PASSES + 1)
+        work += trains * suffix * (self.config.training.head_start == "discriminant")
         _, adapted = self.method.passes() if self.method.tasks else (True, 1)
         if PAST_IS_FROZEN in self.method.promises:
             work += 3 * tests * suffix * adapted

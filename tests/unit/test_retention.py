@@ -19,7 +19,7 @@ from core.data.images import ImageSet
 from core.data.shifts import STRENGTHS, ShiftedImages
 from core.data.streams import open_stream
 from core.errors import UserError
-from core.evaluation.retention import Readout
+from core.retrieval.discriminant import discriminant
 from core.runs.store import Run
 from core.training.run import resume_run, start_run
 from tests.unit.test_training import folder  # noqa: F401  the fixture
@@ -173,13 +173,13 @@ def test_a_readout_that_is_kept_works_on_the_space_it_was_fitted_on_alone():
     # One direction varies so much within classes that distances without the covariance would see it alone.
     noise = torch.randn(240, 16, generator=generator) * torch.tensor([40.0] + [1.0] * 15)
     fitted, asked = centres[labels] + noise[:120], centres[labels] + noise[120:]
-    readout = Readout(fitted, labels)
+    readout = discriminant(fitted, labels)
     assert (readout(asked) == labels).float().mean() > 0.97
     assert (readout(asked + 0.1 * torch.randn(120, 16, generator=generator)) == labels).float().mean() > 0.95
     turned = torch.linalg.qr(torch.randn(16, 16, generator=generator)).Q
     assert (readout(asked @ turned) == labels).float().mean() < 0.7, "another space, in which anew all is as it was"
-    assert (Readout(fitted @ turned, labels)(asked @ turned) == labels).float().mean() > 0.97
-    assert (Readout(fitted[:6], labels[:6])(fitted[:6]) == labels[:6]).all(), "two images a class"
+    assert (discriminant(fitted @ turned, labels)(asked @ turned) == labels).float().mean() > 0.97
+    assert (discriminant(fitted[:6], labels[:6])(fitted[:6]) == labels[:6]).all(), "two images a class"
 
 
 def test_clip_is_asked_in_words_before_and_after(folder, clip, tmp_path, monkeypatch):  # noqa: F811

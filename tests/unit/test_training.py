@@ -160,17 +160,35 @@ def test_where_tokens_are_kept_changes_nothing(folder, tmp_path, cache):
     )
 
 
+@pytest.mark.parametrize("method", sorted(set(method_names()) - {"lda", "ncm", "ranpac"}))
+def test_heads_that_start_as_a_discriminant_answer_before_anything_is_trained(folder, tmp_path, method):
+    def begun(start: str) -> Run:
+        return train(
+            folder,
+            tmp_path,
+            method,
+            stream={"tasks": 2},
+            training={"epochs": 0, "head_start": start},
+            retrieval={"mode": "energy"},
+        )
+
+    told, zero = begun("discriminant"), begun("zero")
+    accuracy = [run.predictions().to_pandas().eval("predicted_given_task == label").mean() for run in (told, zero)]
+    assert accuracy[0] > 0.9 and accuracy[1] < 0.5, "three classes a task, and a head at zero names the first"
+
+
 @pytest.mark.parametrize("method", ["proteus", "sequential", "lda", "selective-lora", "sd-lora", "taps"])
 @pytest.mark.parametrize("after", [1, 2])
 def test_a_run_stopped_between_tasks_resumes_to_the_same_end(folder, tmp_path, method, after):
-    whole = train(folder, tmp_path / "whole", method)
+    training = {"head_start": "discriminant" if method in ("proteus", "sequential") else "zero"}
+    whole = train(folder, tmp_path / "whole", method, training=training)
 
     def stop(status):
         if status.phase == "train" and status.task == after:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        start_run(config(folder, method), tmp_path, stop, name="stopped")
+        start_run(config(folder, method, training=training), tmp_path, stop, name="stopped")
     stopped = Run(tmp_path / "stopped")
     assert stopped.status.state == "cancelled" and stopped.finished_tasks() == after
     resumed = Run(resume_run(tmp_path / "stopped", lambda status: None))
