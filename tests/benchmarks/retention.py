@@ -4,8 +4,8 @@ python -m tests.benchmarks.retention --stream ../shared/data/cifar100-subset.zip
 
 One task of 20 classes is learned; 80 other classes are asked about before and after: a classifier of them that was
 fitted on the frozen embedding and stays as it is ("kept"), and nearest neighbours among images embedded anew ("anew").
-A gate switches one weight matrix's LoRA (`--per block`: all of a block's). An image goes through the frozen model once
-for all rows.
+A gate switches one weight matrix's LoRA (`--per block`: all of a block's). The first row is plain LoRA; in the others
+the head is fitted before anything moves. An image goes through the frozen model once for all rows.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from tests.benchmarks.methods import Told
 
 SELECTIONS = ("learned", "random", "last", "gradient")
 FULL = "LoRA everywhere"
+FITTED = "LoRA everywhere, head fitted first"
 
 
 def main(
@@ -46,6 +47,7 @@ def main(
     selections: Annotated[str, typer.Option()] = ",".join(SELECTIONS),
     warmup: Annotated[float, typer.Option(help="share of the steps before gates close")] = 0.2,
     settled: Annotated[float, typer.Option(help="share of the steps after which gates stay as they are")] = 0.7,
+    head_start: Annotated[str, typer.Option(help="zero or discriminant, of every row but the first")] = "discriminant",
     epochs: Annotated[int, typer.Option()] = 5,
     batch_size: Annotated[int, typer.Option()] = 32,
     learning_rate: Annotated[float, typer.Option()] = 1e-3,
@@ -59,7 +61,10 @@ def main(
     rows: list[dict[str, Any]] = []
     gated = {"name": "selective-lora", "gates_per": per, "warmup": warmup, "settled": settled}
     chosen = [selection for selection in selections.split(",") if selection]
-    for title, method in _contenders(gated, _numbers(budgets), _numbers(sparsities), chosen):
+    contenders = _contenders(gated, _numbers(budgets), _numbers(sparsities), chosen)
+    plain = {"name": "sequential"}
+    first = [(FULL, plain, "zero")] if head_start == "zero" else [(FULL, plain, "zero"), (FITTED, plain, head_start)]
+    for title, method, start in [*first, *((*contender, head_start) for contender in contenders)]:
         found = []
         for seed in seeds.split(","):
             values = {
@@ -78,6 +83,7 @@ def main(
                     "epochs": epochs,
                     "batch_size": batch_size,
                     "learning_rate": learning_rate,
+                    "head_start": start,
                     "device": device,
                 },
                 "method": method,
@@ -99,8 +105,7 @@ def _numbers(text: str) -> list[float]:
 def _contenders(
     gated: dict[str, Any], budgets: list[float], sparsities: list[float], selections: list[str]
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Title and [method] of every row."""
-    yield FULL, {"name": "sequential"}
+    """Title and [method] of every row with gates."""
     for sparsity in sparsities:
         yield f"λ = {sparsity:g}", {**gated, "sparsity": sparsity}
     for budget in budgets:
