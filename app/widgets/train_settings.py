@@ -87,8 +87,24 @@ def _learner() -> dict[str, Any]:
         retrieval = _select("Task retrieval", "retrieval", list(get_args(RetrievalMode)), _DEFAULTS.retrieval.mode)
     with batch:
         size = _number("Images a step", "batch", 1, 4096, str(_DEFAULTS.training.batch_size))
+    kept_out, gates, start, _ = st.columns(4)
+    with kept_out:
+        held_out = _number(
+            "Classes kept out", "heldout", 1, 10_000, "none",
+            help_text="No task learns them: Compare shows what the model still knows of them.",
+        )  # fmt: skip
+    with gates:
+        budget = _number(
+            "Blocks left on", "budget", 1, 1000, "all" if method == "proteus" else "by their scores",
+            disabled=method not in GATED, help_text="How many blocks keep an adapter, for methods with gates.",
+        )  # fmt: skip
+    with start:
+        begins = _select("A head begins", "start", list(_STARTS), _DEFAULTS.training.head_start, _STARTS)
     return {
         "method.name": method,
+        "method.active_blocks": budget if method in GATED else None,
+        "stream.held_out": held_out,
+        "training.head_start": begins if begins != _DEFAULTS.training.head_start else None,
         "backbone.name": backbone,
         "training.epochs": epochs,
         "training.batch_size": size,
@@ -97,6 +113,11 @@ def _learner() -> dict[str, Any]:
         "adapters.rank": new,
         "retrieval.mode": retrieval if retrieval != _DEFAULTS.retrieval.mode else None,
     }
+
+
+GATED = ("proteus", "selective-lora", "taps")
+"""The methods whose blocks a budget can switch off; written down, because asking them would load torch."""
+_STARTS = {"zero": "at zero", "discriminant": "fitted to the images"}
 
 
 def _backbone() -> str:
@@ -130,13 +151,15 @@ def _select(label: str, key: str, options: Sequence[str], default: str, names: d
     return value
 
 
-def _number(label: str, key: str, low: int, high: int, default: str, disabled: bool = False) -> int | None:
+def _number(
+    label: str, key: str, low: int, high: int, default: str, disabled: bool = False, help_text: str | None = None
+) -> int | None:
     """A whole number, or None for the default, which is shown in grey."""
     value = sources.number(key, low, high)
     st.session_state[f"settings-{key}"] = value
     st.number_input(
         label, low, high, None, 1, key=f"settings-{key}", placeholder=default, disabled=disabled, on_change=_keep,
-        args=(key, None),
+        args=(key, None), help=help_text,
     )  # fmt: skip
     return value
 

@@ -17,9 +17,37 @@ from tests.app.learned_run import learned_run
 LINKS = 2 * int(os.environ.get("FUZZ", "1"))
 """Of each page."""
 KEYS = (
-    *("run", "t", "backbone", "blocks", "by", "cell", "colour", "components", "concentration", "covariance", "data"),
-    *("dimensions", "epochs", "folder", "from", "image", "limit", "method", "mixture", "of", "order", "rank", "runs"),
-    *("seed", "settings", "shortlist", "show", "side", "space", "step", "stream", "tasks", "with"),
+    *(
+        "run",
+        "t",
+        "backbone",
+        "blocks",
+        "by",
+        "cell",
+        "colour",
+        "budget",
+        "components",
+        "concentration",
+        "covariance",
+        "data",
+    ),
+    *(
+        "dimensions",
+        "epochs",
+        "folder",
+        "from",
+        "heldout",
+        "image",
+        "limit",
+        "method",
+        "mixture",
+        "of",
+        "order",
+        "rank",
+        "runs",
+    ),
+    *("seed", "settings", "shortlist", "show", "side", "space", "start", "step", "stream", "tasks", "with"),
+    *("budget", "heldout", "lost"),
 )
 VALUES = (
     *("", "0", "-1", "1", "3", "1e9", "99999999999999999999999", "nan", "-inf", "٣", "²", "1-0", "1-0-2", "0x10"),

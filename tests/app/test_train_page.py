@@ -10,8 +10,11 @@ from streamlit.testing.v1 import AppTest
 
 from app.presets import configuration
 from app.views.train import command
+from app.widgets.train_settings import GATED
 from core import flags
 from core.config import RunConfig, validate
+from core.methods import method_class, method_names
+from core.methods.gated import GateOptions
 from core.runs.share import export_run
 from core.runs.store import Run
 from tests.unit.run_folder import write_run
@@ -66,6 +69,22 @@ def test_the_url_fills_in_the_settings():
     assert "training.epochs=3" in test.code[-1].value
     assert "train_per_class" not in test.code[-1].value
     assert "stream.tasks" not in test.code[-1].value
+
+
+def test_a_budget_held_out_classes_and_the_head_can_be_set_where_they_mean_something():
+    chosen = {"settings": "1", "backbone": "tiny", "heldout": "4", "budget": "2", "start": "discriminant"}
+    test = page(method="selective-lora", **chosen)
+    assert not test.exception
+    said = test.code[-1].value
+    for setting in ("stream.held_out=4", "method.active_blocks=2", "training.head_start=discriminant"):
+        assert setting in said
+    assert "active_blocks" not in page(method="sequential", **chosen).code[-1].value
+    config = configuration({"method.name": "selective-lora", "method.active_blocks": 2, "stream.held_out": 4})
+    assert parsed(command(config)) == validate(RunConfig, config)
+
+
+def test_the_methods_with_gates_are_those_that_take_a_budget():
+    assert set(GATED) == {name for name in method_names() if issubclass(method_class(name).Options, GateOptions)}
 
 
 def test_presets_keep_the_built_in_backbone_and_can_be_clicked():
