@@ -17,35 +17,8 @@ from tests.app.learned_run import learned_run
 LINKS = 2 * int(os.environ.get("FUZZ", "1"))
 """Of each page."""
 KEYS = (
-    *(
-        "run",
-        "t",
-        "backbone",
-        "blocks",
-        "by",
-        "cell",
-        "colour",
-        "budget",
-        "components",
-        "concentration",
-        "covariance",
-        "data",
-    ),
-    *(
-        "dimensions",
-        "epochs",
-        "folder",
-        "from",
-        "heldout",
-        "image",
-        "limit",
-        "method",
-        "mixture",
-        "of",
-        "order",
-        "rank",
-        "runs",
-    ),
+    *("run", "t", "backbone", "blocks", "by", "cell", "colour", "components", "concentration", "covariance", "data"),
+    *("dimensions", "epochs", "folder", "from", "image", "limit", "method", "mixture", "of", "order", "rank", "runs"),
     *("seed", "settings", "shortlist", "show", "side", "space", "start", "step", "stream", "tasks", "with"),
     *("budget", "heldout", "lost"),
 )
