@@ -37,7 +37,7 @@ class TaskHeads(nn.Module):
         """Begin the heads of `tasks`, all new, as a linear discriminant of their images (n, width) with labels (n,).
 
         Published: a head that is fitted before the features move distorts them less, and what they knew besides lasts
-        (Kumar et al. 2022, arXiv 2202.10054, there by logistic regression). Our decision: a discriminant, but flattened,
+        (Kumar et al. 2022, arXiv 2202.10054, there by logistic regression). Our decision: a discriminant, flattened,
         because one that is right and sure about every training image leaves the adapters nothing to learn.
         """
         found = discriminant(embedding, labels)
