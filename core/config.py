@@ -67,6 +67,8 @@ class AdapterConfig(Section):
     """Rank of the first task's; None is `rank`."""
     alpha: float = Field(1.0, gt=0)
     """Scale of every update."""
+    strength: float = Field(1.0, ge=0, le=1)
+    """Share of every trained update that answers: with less of it, more of what the backbone knew is left."""
 
 
 class TrainingConfig(Section):

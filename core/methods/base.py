@@ -90,6 +90,21 @@ class Method(nn.Module, ABC):
         return len(self.classes)
 
     @property
+    def strength(self) -> float:
+        """The share of a trained update that counts now: all of it in training.
+
+        Published: between the weights before and after fine-tuning lie models that keep more of what the first knew and
+        lose little of what the second learned (WiSE-FT, Wortsman et al. 2022, arXiv 2109.01903). Our decision: the head
+        stays as it was trained.
+        """
+        return 1.0 if self.training else self.config.adapters.strength
+
+    @property
+    def scale(self) -> float:
+        """α as it counts now."""
+        return self.config.adapters.alpha * self.strength
+
+    @property
     def adapted_blocks(self) -> tuple[int, ...]:
         """The configured blocks, as numbers of this backbone's."""
         return parse_blocks(self.config.adapters.blocks, self.backbone.depth)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from core.adapters.module_list import ModulesOf
 from core.retrieval.discriminant import discriminant
 
-_TEMPERATURE = 10.0
+_SHRINKAGE, _TEMPERATURE = 0.3, 20.0
 
 
 class TaskHeads(nn.Module):
@@ -37,10 +37,10 @@ class TaskHeads(nn.Module):
         """Begin the heads of `tasks`, all new, as a linear discriminant of their images (n, width) with labels (n,).
 
         Published: a head that is fitted before the features move distorts them less, and what they knew besides lasts
-        (Kumar et al. 2022, arXiv 2202.10054, there by logistic regression). Our decision: a discriminant, flattened,
-        because one that is right and sure about every training image leaves the adapters nothing to learn.
+        (Kumar et al. 2022, arXiv 2202.10054, there by logistic regression). Our decision: a discriminant, made
+        flat, because one that is right and sure of every training image leaves the adapters nothing to learn.
         """
-        found = discriminant(embedding, labels)
+        found = discriminant(embedding, labels, _SHRINKAGE)
         sizes = [self.heads[task].out_features for task in tasks]
         parts = zip(found.weight.split(sizes), found.bias.split(sizes), strict=True)
         for task, (weight, bias) in zip(tasks, parts, strict=True):

@@ -36,7 +36,7 @@ class OrthogonalLora(SharedModel):
         self.bank.add(self.rank(task), generator)
 
     def present_updates(self) -> Updates:
-        scale = torch.full((self.bank.units(),), self.config.adapters.alpha, device=self.device)
+        scale = torch.full((self.bank.units(),), self.scale, device=self.device)
         return self.bank.compose(len(self.bank), lambda site: scale)
 
     def penalties(self, step: Step) -> dict[str, Tensor]:

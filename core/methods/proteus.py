@@ -110,7 +110,7 @@ class Proteus(Gated, TaskAdapters):
 
         def coefficients(site: Site) -> Tensor:
             reuse = newest.reuse.get(site.name, earlier)
-            return self.config.adapters.alpha * torch.cat([reuse, own])
+            return self.scale * torch.cat([reuse, own])
 
         if not self.selective:
             return self.bank.compose(task + 1, coefficients)

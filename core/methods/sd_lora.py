@@ -37,7 +37,7 @@ class DirectionMagnitudeLora(SharedModel):
 
     def _coefficients(self, site: Site) -> Tensor:
         ranks = torch.tensor([adapter.rank for adapter in self.bank.adapters], device=self.device)
-        return self.config.adapters.alpha * self.magnitudes[site.name].repeat_interleave(ranks)
+        return self.scale * self.magnitudes[site.name].repeat_interleave(ranks)
 
     @torch.no_grad()
     def end_task(self, task: int, inputs: Inputs) -> None:

@@ -39,7 +39,7 @@ class SelectiveLora(Gated, OneAdapter):
         self.gating = Gating(self.block_gates, weights, self.options, self.config.seed)
 
     def present_updates(self) -> Updates:
-        units = torch.full((self.bank.units(),), self.config.adapters.alpha, device=self.device)
+        units = torch.full((self.bank.units(),), self.scale, device=self.device)
         gates = self.block_gates
         if self.training:
             return self.bank.compose(1, lambda site: units * gates.gate(site), gates.computed_sites())

@@ -115,5 +115,5 @@ class OneAdapter(SharedModel):
             self.bank.add(self.rank(0), generator)
 
     def present_updates(self) -> Updates:
-        scale = torch.full((self.bank.units(),), self.config.adapters.alpha, device=self.device)
+        scale = torch.full((self.bank.units(),), self.scale, device=self.device)
         return self.bank.compose(len(self.bank), lambda site: scale)

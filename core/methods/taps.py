@@ -59,7 +59,7 @@ class Taps(Gated, TaskAdapters):
         gates = residual.gates
         updates: dict[int, dict[str, Dense]] = {}
         for site in gates.computed_sites() if self.training else gates.open_sites():
-            dense = Dense(residual.weights[site.name], gates.gate(site))
+            dense = Dense(residual.weights[site.name], self.strength * gates.gate(site))
             updates.setdefault(site.block, {})[site.projection] = dense
         return updates
 

@@ -4,8 +4,9 @@ python -m tests.benchmarks.retention --stream ../shared/data/cifar100-subset.zip
 
 One task of 20 classes is learned; 80 other classes are asked about before and after: a classifier of them that was
 fitted on the frozen embedding and stays as it is ("kept"), and nearest neighbours among images embedded anew ("anew").
-A gate switches one weight matrix's LoRA (`--per block`: all of a block's). The first row is plain LoRA; in the others
-the head is fitted before anything moves. An image goes through the frozen model once for all rows.
+A gate switches one weight matrix's LoRA (`--per block`: all of a block's). The first row is plain LoRA. The others are
+gentle: the head is fitted before anything moves, and a share of the trained updates answers. An image goes through the
+frozen model once for all rows.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from tests.benchmarks.methods import Told
 
 SELECTIONS = ("learned", "random", "last", "gradient")
 FULL = "LoRA everywhere"
-FITTED = "LoRA everywhere, head fitted first"
+GENTLE = "LoRA everywhere, gently"
 
 
 def main(
@@ -48,6 +49,7 @@ def main(
     warmup: Annotated[float, typer.Option(help="share of the steps before gates close")] = 0.2,
     settled: Annotated[float, typer.Option(help="share of the steps after which gates stay as they are")] = 0.7,
     head_start: Annotated[str, typer.Option(help="zero or discriminant, of every row but the first")] = "discriminant",
+    strength: Annotated[float, typer.Option(help="share of updates that answers, of every row but the first")] = 0.8,
     epochs: Annotated[int, typer.Option()] = 5,
     batch_size: Annotated[int, typer.Option()] = 32,
     learning_rate: Annotated[float, typer.Option()] = 1e-3,
@@ -63,8 +65,10 @@ def main(
     chosen = [selection for selection in selections.split(",") if selection]
     contenders = _contenders(gated, _numbers(budgets), _numbers(sparsities), chosen)
     plain = {"name": "sequential"}
-    first = [(FULL, plain, "zero")] if head_start == "zero" else [(FULL, plain, "zero"), (FITTED, plain, head_start)]
-    for title, method, start in [*first, *((*contender, head_start) for contender in contenders)]:
+    same = head_start == "zero" and strength == 1
+    gentle = [*([] if same else [(GENTLE, plain)]), *contenders]
+    rest = [(title, method, head_start, strength) for title, method in gentle]
+    for title, method, start, share in [(FULL, plain, "zero", 1.0), *rest]:
         found = []
         for seed in seeds.split(","):
             values = {
@@ -78,7 +82,13 @@ def main(
                     "held_out_per_class": held_out_per_class,
                 },
                 "backbone": {"name": backbone, "pretrained": pretrained, "image_size": image_size},
-                "adapters": {"blocks": "all", "projections": projections.split(","), "rank": rank, "first_rank": None},
+                "adapters": {
+                    "blocks": "all",
+                    "projections": projections.split(","),
+                    "rank": rank,
+                    "first_rank": None,
+                    "strength": share,
+                },
                 "training": {
                     "epochs": epochs,
                     "batch_size": batch_size,

@@ -177,6 +177,23 @@ def test_heads_that_start_as_a_discriminant_answer_before_anything_is_trained(fo
     assert accuracy[0] > 0.9 and accuracy[1] < 0.5, "three classes a task, and a head at zero names the first"
 
 
+@pytest.mark.parametrize("method", ["proteus", "sequential", "o-lora", "selective-lora", "sd-lora", "taps"])
+def test_strength_is_how_much_of_a_trained_update_answers(folder, tmp_path, method):
+    def run(strength: float, epochs: int = 4) -> Run:
+        settings = {"adapters": {"strength": strength}, "training": {"epochs": epochs, "batch_size": 8}}
+        return train(folder, tmp_path, method, stream={"tasks": 1}, **settings)
+
+    def losses(run: Run) -> list[float]:
+        return [event["loss"] for event in run.events() if event["kind"] == "loss"]
+
+    frozen = run(1.0, epochs=0).embeddings("own")
+    none, half, whole = run(0.0), run(0.5), run(1.0)
+    assert np.array_equal(none.embeddings("own"), frozen), "at no strength the backbone answers"
+    moved = [float(np.abs(each.embeddings("own").astype(float) - frozen).mean()) for each in (half, whole)]
+    assert 0 < moved[0] < moved[1]
+    assert losses(none) == losses(half) == losses(whole), "training does not ask for it"
+
+
 @pytest.mark.parametrize("method", ["proteus", "sequential", "lda", "selective-lora", "sd-lora", "taps"])
 @pytest.mark.parametrize("after", [1, 2])
 def test_a_run_stopped_between_tasks_resumes_to_the_same_end(folder, tmp_path, method, after):
