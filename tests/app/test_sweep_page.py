@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +18,7 @@ from core.sweep.execute import Sweep, rows_of, saved_plan, sweep_folder
 from core.sweep.plan import make_plan, read_plan
 from core.sweep.summary import Group, groups, mean_curve, write_summary
 from tests.unit.test_sweep import BASE, SMALL, Here
+from tests.waiting import wait_until
 
 
 @pytest.fixture(scope="module")
@@ -81,13 +81,6 @@ def test_the_band_is_the_interval(swept: Path) -> None:
     assert len(curves_figure([single], "light")["data"]) == 1  # one seed has no interval
 
 
-def _wait(met: Callable[[], bool], seconds: float = 240) -> None:
-    end = time.monotonic() + seconds
-    while not met():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.1)
-
-
 @pytest.fixture
 def behind(tmp_path: Path) -> Iterator[Path]:
     """A runs folder in which no sweep is left going on."""
@@ -95,7 +88,7 @@ def behind(tmp_path: Path) -> Iterator[Path]:
     name = jobs.sweeping(tmp_path)
     if name is not None:
         background.request_cancel(name, tmp_path)
-        _wait(lambda: jobs.sweeping(tmp_path) is None)
+        wait_until(lambda: jobs.sweeping(tmp_path) is None)
 
 
 @pytest.mark.slow
@@ -107,18 +100,18 @@ def test_a_sweep_in_the_background_is_cancelled_and_goes_on(behind: Path, monkey
         jobs.start(BASE, behind)
     plan = make_plan(values)
     first = behind / plan.runs[0].name
-    _wait((first / "status.json").exists)
+    wait_until((first / "status.json").exists)
     test = page(behind, monkeypatch)
     assert not test.exception
     assert test.button(key="sweep-start").disabled
     test.button(key="sweep-cancel").click().run()
     assert not test.exception
-    _wait(lambda: jobs.sweeping(behind) is None)
+    wait_until(lambda: jobs.sweeping(behind) is None)
     assert background.state("behind", behind)["state"] == "cancelled"
     assert true_status(first)["state"] in ("cancelled", "failed", "done")
 
     test = page(behind, monkeypatch, sweep="behind")
     test.button(key="sweep-resume").click().run()
     assert not test.exception
-    _wait(lambda: background.state("behind", behind)["state"] == "done")
+    wait_until(lambda: background.state("behind", behind)["state"] == "done")
     assert [row.state for row in rows_of(plan, behind)] == ["done", "done"]

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,6 +20,7 @@ from core.runs import jobs
 from core.runs.liveness import identity, process_started, true_status, worker
 from core.runs.store import Run
 from tests.unit import run_folder
+from tests.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -46,13 +46,6 @@ while not ((folder / "cancel").exists() and {polite}):
     time.sleep(0.02)
 write_json(folder / "status.json", {{"state": "cancelled", **identity()}})
 '''
-
-
-def _wait(met: Callable[[], object], seconds: float = 20.0) -> None:
-    end = time.monotonic() + seconds
-    while not met():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.02)
 
 
 @pytest.fixture
@@ -84,7 +77,7 @@ def test_a_job_starts_detached_and_stops_when_asked(runs: Path, behave: Callable
     behave()
     name = jobs.start({"method": {"name": "lda"}, "stream": {"tasks": 2}}, runs, title="Two words")
     assert Run(runs / name).status.state in ("queued", "running")
-    _wait(lambda: Run(runs / name).status.state == "running")
+    wait_until(lambda: Run(runs / name).status.state == "running")
 
     pid = worker(runs / name)
     assert pid is not None
@@ -113,7 +106,7 @@ def test_a_second_job_is_refused_by_the_name_of_the_first_even_after_a_restart(
     name = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
     # The process that started it has ended; the job goes on.
-    _wait(lambda: Run(runs / name).status.state == "running")
+    wait_until(lambda: Run(runs / name).status.state == "running")
     with pytest.raises(UserError, match=rf"Run {name} is running \(25% done\)"):
         jobs.start({}, runs)
     assert [folder.name for folder in runs.iterdir() if folder.is_dir()] == [name]
@@ -136,7 +129,7 @@ def test_a_job_that_does_not_listen_is_stopped_by_force(
 ) -> None:
     behave(polite=False, stubborn=stubborn)
     name = jobs.start({}, runs)
-    _wait(lambda: Run(runs / name).status.state == "running")
+    wait_until(lambda: Run(runs / name).status.state == "running")
     pid = worker(runs / name)
     assert pid is not None
     jobs.cancel(name, runs, grace=0.3)
@@ -147,11 +140,11 @@ def test_a_job_that_does_not_listen_is_stopped_by_force(
 def test_a_job_that_is_killed_reads_as_failed_and_frees_the_lock(runs: Path, behave: Callable[..., None]) -> None:
     behave()
     name = jobs.start({}, runs)
-    _wait(lambda: Run(runs / name).status.state == "running")
+    wait_until(lambda: Run(runs / name).status.state == "running")
     pid = worker(runs / name)
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
-    _wait(lambda: Run(runs / name).status.state == "failed")
+    wait_until(lambda: Run(runs / name).status.state == "failed")
     assert "log.txt" in Run(runs / name).status.message
     jobs.cancel(jobs.start({}, runs), runs, grace=10)
 
@@ -161,11 +154,11 @@ def test_a_stopped_run_is_resumed_and_others_are_not(runs: Path, behave: Callabl
     folder = run_folder.write_run(runs, "half", tasks=1)
     (folder / "cancel").touch()
     assert jobs.resume("ha", runs) == "half"
-    _wait(lambda: Run(folder).status.state == "running")
+    wait_until(lambda: Run(folder).status.state == "running")
     with pytest.raises(UserError, match="half is running: there is nothing to resume"):
         jobs.resume("half", runs)
     jobs.request_cancel("half", runs)
-    _wait(lambda: not Run(folder).active)
+    wait_until(lambda: not Run(folder).active)
     run_folder.write_run(runs, "whole")
     with pytest.raises(UserError, match="whole is done"):
         jobs.resume("whole", runs)
@@ -182,11 +175,11 @@ def test_a_wrong_configuration_is_refused_before_anything_starts(runs: Path) -> 
 @pytest.mark.slow
 def test_an_error_of_the_real_worker_is_in_status_and_log(runs: Path) -> None:
     name = jobs.start({"stream": {"name": "no-such-stream"}, "backbone": {"name": "tiny"}}, runs)
-    _wait(lambda: not Run(runs / name).active, 60)
+    wait_until(lambda: not Run(runs / name).active, 60)
     status = Run(runs / name).status
     assert status.state == "failed"
     assert "no-such-stream" in status.message
-    _wait(lambda: "no-such-stream" in (runs / name / "log.txt").read_text())
+    wait_until(lambda: "no-such-stream" in (runs / name / "log.txt").read_text())
 
 
 def test_a_run_in_this_process_is_never_killed(tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from importlib.util import find_spec
@@ -23,6 +22,7 @@ from core.sweep.cluster import Cluster
 from core.sweep.execute import Progress, Sweep
 from core.sweep.plan import make_plan
 from core.training.run import start_run
+from tests.waiting import wait_until
 
 # No word to Ray's makers, and the loopback address alone: Ray would take another of this machine's.
 os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_worker_niceness": "0"}
@@ -130,7 +130,7 @@ def test_a_job_of_the_app_is_cancelled_and_resumed_on_a_cluster(
     runs, config = tmp_path / "runs", SWEEP["base"] | long
     name = jobs.start(config, runs, title="Far away")
     run = Run(runs / name)
-    _wait(lambda: run.finished_tasks() >= 1)
+    wait_until(lambda: run.finished_tasks() >= 1)
     assert jobs.running(runs) == name
     assert "--ray" in _words(worker(run.folder))
 
@@ -140,19 +140,12 @@ def test_a_job_of_the_app_is_cancelled_and_resumed_on_a_cluster(
     assert 1 <= before < 5, "it was cancelled too late to say anything"
 
     assert jobs.resume(name, runs) == name
-    _wait(lambda: not run.active)
+    wait_until(lambda: not run.active)
     finished = Run(runs / name)
     assert finished.status.state == "done", (run.folder / "log.txt").read_text()
     assert finished.manifest.title == "Far away"
     serial = Run(start_run(validate(RunConfig, config), tmp_path / "serial", lambda status: None))
     assert finished.predictions().equals(serial.predictions())
-
-
-def _wait(met: Callable[[], bool], seconds: float = 240) -> None:
-    end = time.monotonic() + seconds
-    while not met():
-        assert time.monotonic() < end
-        time.sleep(0.1)
 
 
 def _words(pid: int | None) -> list[str]:

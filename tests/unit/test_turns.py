@@ -6,8 +6,6 @@ import fcntl
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
@@ -15,6 +13,7 @@ import pytest
 
 from core.runs import turns
 from core.runs.files import read_json
+from tests.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -47,13 +46,6 @@ def places(tmp_path: Path) -> list[Path]:
     return folders
 
 
-def _until(met: Callable[[], bool]) -> None:
-    end = time.monotonic() + 60
-    while not met():
-        assert time.monotonic() < end
-        time.sleep(0.02)
-
-
 def test_without_turns_nobody_waits(places: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(turns.VARIABLE, raising=False)
     with turns.turn(places[0]):
@@ -72,7 +64,7 @@ def test_who_waits_says_so_and_can_be_cancelled(places: list[Path], tmp_path: Pa
     with lock.open("ab") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         worker = _worker(folder, lock)
-        _until((folder / "status.json").exists)
+        wait_until((folder / "status.json").exists)
         said = read_json(folder / "status.json")
         assert (said["state"], said["message"], said["pid"]) == ("queued", turns.WAITING, worker.pid)
         (folder / "cancel").touch()
