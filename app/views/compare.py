@@ -181,7 +181,7 @@ def _kept(stream: list[RunCard], chosen: list[RunCard]) -> None:
         "upwards what nearest neighbours gained on the learned classes; across, what held-out classes lost: "
         f"{_ASKED[probe]}. A point for every finished run of these images, those compared here in colour.",
         "points at the top left: they learned much and lost little.",
-        "changing fewer blocks keeps more of what the backbone knew; what that costs is the height.",
+        "how much is kept is a choice: fewer blocks, heads fitted first, less strength. The height is what it costs.",
     )
 
 

@@ -87,7 +87,7 @@ def _learner() -> dict[str, Any]:
         retrieval = _select("Task retrieval", "retrieval", list(get_args(RetrievalMode)), _DEFAULTS.retrieval.mode)
     with batch:
         size = _number("Images a step", "batch", 1, 4096, str(_DEFAULTS.training.batch_size))
-    kept_out, gates, start, _ = st.columns(4)
+    kept_out, gates, start, share = st.columns(4)
     with kept_out:
         held_out = _number(
             "Classes kept out", "heldout", 1, 10_000, "none",
@@ -100,6 +100,11 @@ def _learner() -> dict[str, Any]:
         )  # fmt: skip
     with start:
         begins = _select("A head begins", "start", list(_STARTS), _DEFAULTS.training.head_start, _STARTS)
+    with share:
+        strength = _number(
+            "Strength of adapters, %", "strength", 0, 100, f"{100 * _DEFAULTS.adapters.strength:.0f}",
+            help_text="How much of what was trained answers: less of it keeps more of what the model knew.",
+        )  # fmt: skip
     return {
         "method.name": method,
         "method.active_blocks": budget if method in GATED else None,
@@ -111,6 +116,7 @@ def _learner() -> dict[str, Any]:
         "seed": seed,
         "adapters.blocks": adapted,
         "adapters.rank": new,
+        "adapters.strength": None if strength is None else strength / 100,
         "retrieval.mode": retrieval if retrieval != _DEFAULTS.retrieval.mode else None,
     }
 

@@ -20,7 +20,7 @@ KEYS = (
     *("run", "t", "backbone", "blocks", "by", "cell", "colour", "components", "concentration", "covariance", "data"),
     *("dimensions", "epochs", "folder", "from", "image", "limit", "method", "mixture", "of", "order", "rank", "runs"),
     *("seed", "settings", "shortlist", "show", "side", "space", "start", "step", "stream", "tasks", "with"),
-    *("budget", "heldout", "lost"),
+    *("budget", "heldout", "lost", "strength"),
 )
 VALUES = (
     *("", "0", "-1", "1", "3", "1e9", "99999999999999999999999", "nan", "-inf", "٣", "²", "1-0", "1-0-2", "0x10"),

@@ -72,11 +72,23 @@ def test_the_url_fills_in_the_settings():
 
 
 def test_a_budget_held_out_classes_and_the_head_can_be_set_where_they_mean_something():
-    chosen = {"settings": "1", "backbone": "tiny", "heldout": "4", "budget": "2", "start": "discriminant"}
+    chosen = {
+        "settings": "1",
+        "backbone": "tiny",
+        "heldout": "4",
+        "budget": "2",
+        "start": "discriminant",
+        "strength": "80",
+    }
     test = page(method="selective-lora", **chosen)
     assert not test.exception
     said = test.code[-1].value
-    for setting in ("stream.held_out=4", "method.active_blocks=2", "training.head_start=discriminant"):
+    for setting in (
+        "stream.held_out=4",
+        "method.active_blocks=2",
+        "training.head_start=discriminant",
+        "adapters.strength=0.8",
+    ):
         assert setting in said
     assert "active_blocks" not in page(method="sequential", **chosen).code[-1].value
     config = configuration({"method.name": "selective-lora", "method.active_blocks": 2, "stream.held_out": 4})
