@@ -13,7 +13,6 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from core.adapters.updates import Updates
 from core.config import Section
 from core.methods.base import Step
 from core.methods.shared_model import SharedModel
@@ -34,10 +33,6 @@ class OrthogonalLora(SharedModel):
 
     def grow(self, task: int, generator: torch.Generator) -> None:
         self.bank.add(self.rank(task), generator)
-
-    def present_updates(self) -> Updates:
-        scale = torch.full((self.bank.units(),), self.scale, device=self.device)
-        return self.bank.compose(len(self.bank), lambda site: scale)
 
     def penalties(self, step: Step) -> dict[str, Tensor]:
         total = torch.zeros((), device=self.device)

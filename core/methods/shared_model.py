@@ -60,9 +60,10 @@ class SharedModel(Method):
     def grow(self, task: int, generator: torch.Generator) -> None:
         """Add the adapters of a task."""
 
-    @abstractmethod
     def present_updates(self) -> Updates:
-        """What the model's adapters add now."""
+        """What the model's adapters add now: α times all of them, unless a method weighs them."""
+        scale = torch.full((self.bank.units(),), self.scale, device=self.device)
+        return self.bank.compose(len(self.bank), lambda site: scale)
 
     def updates(self, task: int) -> Updates:
         return self.present_updates()
@@ -113,7 +114,3 @@ class OneAdapter(SharedModel):
     def grow(self, task: int, generator: torch.Generator) -> None:
         if task == 0:
             self.bank.add(self.rank(0), generator)
-
-    def present_updates(self) -> Updates:
-        scale = torch.full((self.bank.units(),), self.scale, device=self.device)
-        return self.bank.compose(len(self.bank), lambda site: scale)

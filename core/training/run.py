@@ -216,8 +216,7 @@ class _Session:
         if self.config.training.head_start == "discriminant":
             self.progress.begin("prepare", group[-1], 0, "fitting the head to start from")
             self.method.eval()
-            with torch.no_grad():
-                self.method.start_heads(group, self.evaluator.inputs(data, group[-1]))
+            self.method.start_heads(group, self.evaluator.inputs(data, group[-1]))
         self.progress.begin("train", group[-1], steps_for(len(data), self.config.training), "training")
         train_task(self.method, group[-1], data, self.config.training, self.precision, generator, self._stepped)
         self.method.eval()

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -186,6 +187,13 @@ def test_hostile_names_are_escaped_everywhere(runs: Path) -> None:
         assert all("<img" not in chart.proto.spec for chart in test.get("plotly_chart"))
 
 
+def _kept_points(test: AppTest) -> dict[str, Any]:
+    """The trace of Compare's plot of gain against loss."""
+    drawn = [json.loads(chart.proto.spec) for chart in test.get("plotly_chart")]
+    (points,) = [chart["data"][0] for chart in drawn if "text" in chart["data"][0].get("mode", "")]
+    return points
+
+
 def test_compare_draws_what_runs_gained_and_lost(runs: Path) -> None:
     for place, name in enumerate(("full", "budget", "other", "without")):
         folder = learned_run(runs, name, title=f"Run {name}", hostile=name == "budget")
@@ -195,8 +203,7 @@ def test_compare_draws_what_runs_gained_and_lost(runs: Path) -> None:
         (folder / "metrics.json").write_text(json.dumps(metrics))
     test = shown(compare, run="full", runs="budget")
     assert "Gained, and lost elsewhere" in said(test)
-    drawn = [json.loads(chart.proto.spec) for chart in test.get("plotly_chart")]
-    (points,) = [chart["data"][0] for chart in drawn if "text" in chart["data"][0].get("mode", "")]
+    points = _kept_points(test)
     assert sorted(points["x"]) == pytest.approx([0.1, 0.15, 0.2]) and points["y"] == pytest.approx([0.3] * 3)
     assert len(set(points["marker"]["color"])) == 3, "two are compared, and one is grey"
     assert "<img" not in json.dumps(points) and any("lost 20.0" in told for told in points["customdata"])
@@ -206,9 +213,7 @@ def test_compare_draws_what_runs_gained_and_lost(runs: Path) -> None:
     (folder / "metrics.json").write_text(json.dumps(metrics))
     for lost, expected in (("readout", [0.3]), ("knn", [0.1, 0.15, 0.2])):
         test = shown(compare, run="full", runs="budget", lost=lost)
-        drawn = [json.loads(chart.proto.spec) for chart in test.get("plotly_chart")]
-        (points,) = [chart["data"][0] for chart in drawn if "text" in chart["data"][0].get("mode", "")]
-        assert sorted(points["x"]) == pytest.approx(expected)
+        assert sorted(_kept_points(test)["x"]) == pytest.approx(expected)
 
 
 def test_compare_says_nothing_of_retention_where_no_run_measured_it(runs: Path) -> None:

@@ -63,12 +63,14 @@ def main(
     rows: list[dict[str, Any]] = []
     gated = {"name": "selective-lora", "gates_per": per, "warmup": warmup, "settled": settled}
     chosen = [selection for selection in selections.split(",") if selection]
-    contenders = _contenders(gated, _numbers(budgets), _numbers(sparsities), chosen)
     plain = {"name": "sequential"}
-    same = head_start == "zero" and strength == 1
-    gentle = [*([] if same else [(GENTLE, plain)]), *contenders]
-    rest = [(title, method, head_start, strength) for title, method in gentle]
-    for title, method, start, share in [(FULL, plain, "zero", 1.0), *rest]:
+    gentle = (head_start, strength)
+    planned: list[tuple[str, dict[str, Any], str, float]] = [(FULL, plain, "zero", 1.0)]
+    if gentle != ("zero", 1.0):
+        planned.append((GENTLE, plain, *gentle))
+    contenders = _contenders(gated, _numbers(budgets), _numbers(sparsities), chosen)
+    planned += [(title, method, *gentle) for title, method in contenders]
+    for title, method, start, share in planned:
         found = []
         for seed in seeds.split(","):
             values = {
