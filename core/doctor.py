@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import core
+from core.errors import UserError
 from core.files import cache_folder, is_full
 from core.runs.folders import brief, run_folders
 
@@ -82,14 +83,19 @@ def _processor(problems: list[str]) -> dict[str, Any]:
     try:
         import torch
 
-        from core.training.device import pick_device, pick_precision
+        from core.training.device import explained_precision, pick_device
     except (ImportError, OSError) as error:
         problems.append(f"torch cannot be loaded ({error}): run `make clean` and `make venv`.")
         return cores
     device = pick_device("auto")
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or "cpu"
-    precision = pick_precision("auto", device)
-    return cores | {"device": f"{device.type} ({name})", "threads": torch.get_num_threads(), "precision": precision}
+    found = cores | {"device": f"{device.type} ({name})", "threads": torch.get_num_threads()}
+    try:
+        precision, reason = explained_precision("auto", device)
+    except UserError as error:
+        problems.append(str(error))
+        return found
+    return found | {"precision": precision, "precision_reason": reason}
 
 
 def _disk(folder: Path, problems: list[str]) -> str:

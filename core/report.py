@@ -66,10 +66,17 @@ def show_facts(run: Run) -> None:
         ("method", manifest.method),
         ("backbone", f"{manifest.backbone.title}, {manifest.backbone.image_size} px"),
         ("seed", str(manifest.seed)),
+        ("precision", _precision(manifest.hardware)),
         ("made", f"{manifest.created} with {_versions(manifest.versions)}"),
         ("folder", str(run.folder)),
     ]
     terminal.show_table(run.name, ["", " "], facts)
+
+
+def _precision(hardware: dict[str, Any]) -> str:
+    """What the run computed in and why; runs of earlier versions recorded no reason."""
+    said = [str(hardware[key]) for key in ("precision", "precision_reason") if hardware.get(key)]
+    return ": ".join(said) or "not recorded"
 
 
 def _versions(versions: dict[str, str]) -> str:

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 os.environ["HF_HUB_OFFLINE"] = "1"
+# What a test computes does not depend on the processor it meets: `auto` is float32, unless the caller says otherwise.
+os.environ.setdefault("PROTEUS_PRECISION", "float32")
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # as many processes as cores: threads of theirs would only wait
 
@@ -25,6 +27,16 @@ def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip("no ../shared/data beside the project: the test needs its images")
     return SHARED_DATA
+
+
+@pytest.fixture(params=["float32", "bfloat16"])
+def each_precision(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The test runs twice, with `auto` meaning either precision, here and in the processes that it starts.
+
+    bfloat16 is emulated, slowly, where the processor has no instructions for it: for tests of little work only.
+    """
+    monkeypatch.setenv("PROTEUS_PRECISION", request.param)
+    return str(request.param)
 
 
 @pytest.fixture(scope="module")

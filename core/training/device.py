@@ -1,7 +1,8 @@
-"""Which device and which precision a run uses."""
+"""Which device and which precision a run uses, and why."""
 
 from __future__ import annotations
 
+import os
 import platform
 from typing import Any, Literal
 
@@ -11,6 +12,8 @@ import torch
 from core.errors import UserError
 
 Precision = Literal["float32", "bfloat16"]
+OVERRIDE = "PROTEUS_PRECISION"
+"""Environment variable that says what 'auto' means, so that one machine can compute as the other kind does."""
 
 
 def pick_device(name: str) -> torch.device:
@@ -30,16 +33,34 @@ def pick_device(name: str) -> torch.device:
 
 
 def pick_precision(name: str, device: torch.device) -> Precision:
-    """'auto' is bfloat16 where the device has instructions for its products, as far as torch can tell.
+    """The precision called `name`; see `explained_precision` for what 'auto' means."""
+    return explained_precision(name, device)[0]
 
-    Asked of the processor, not timed: a busy moment must not change what a run computes (our decision).
+
+def explained_precision(name: str, device: torch.device) -> tuple[Precision, str]:
+    """The precision called `name`, and in a few words why it is this one.
+
+    'auto' is what PROTEUS_PRECISION says; without it, bfloat16 where the device has instructions for its products, as
+    far as torch can tell. The processor is asked, not timed: a busy moment must not change what a run computes (our
+    decision). Raises UserError when PROTEUS_PRECISION is neither float32 nor bfloat16.
     """
     if name != "auto":
-        return "bfloat16" if name == "bfloat16" else "float32"
+        return _called(name), "the configuration asks for it"
+    wanted = os.environ.get(OVERRIDE, "")
+    if wanted not in ("", "auto", "float32", "bfloat16"):
+        raise UserError(f"{OVERRIDE} is “{wanted}”: set it to float32, bfloat16 or auto, or unset it.")
+    if wanted in ("float32", "bfloat16"):
+        return _called(wanted), f"{OVERRIDE} asks for it"
     if device.type == "cuda":
-        return "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
-    can: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
-    return "bfloat16" if can.get("amx_bf16") or can.get("avx512_bf16") else "float32"
+        can, what = torch.cuda.is_bf16_supported(), "the GPU"
+    else:
+        found: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
+        can, what = bool(found.get("amx_bf16") or found.get("avx512_bf16")), "the processor"
+    return _called("bfloat16" if can else "float32"), f"{what} has {'' if can else 'no '}instructions for bfloat16"
+
+
+def _called(name: str) -> Precision:
+    return "bfloat16" if name == "bfloat16" else "float32"
 
 
 def autocast(device: torch.device, precision: Precision) -> torch.autocast:
@@ -47,12 +68,13 @@ def autocast(device: torch.device, precision: Precision) -> torch.autocast:
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16")
 
 
-def hardware(device: torch.device, precision: Precision) -> dict[str, Any]:
-    """What the run ran on, for the manifest."""
+def hardware(device: torch.device, precision: Precision, reason: str) -> dict[str, Any]:
+    """What the run ran on and why in this precision, for the manifest."""
     return {
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or "cpu",
         "device_type": device.type,
         "precision": precision,
+        "precision_reason": reason,
         "threads": torch.get_num_threads(),
         "cores": psutil.cpu_count(logical=True),
         "memory_bytes": psutil.virtual_memory().total,

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from core.backbones.features import FrozenFeatures
@@ -16,7 +17,11 @@ from core.training.device import Precision, autocast
 from core.training.token_store import TokenCache, TokenStore
 
 ENCODE_BATCH = 64
-"""Images a frozen pass. Fixed, and counted from the start of a set: a resumed run sees the very same batches."""
+"""Images a frozen pass. Fixed, and counted from the start of a set: a resumed run sees the very same batches.
+
+A CPU gives an image the same bits in any company (tested); a GPU may choose another kernel for another batch, so
+batches are filled up to this size there.
+"""
 
 Advance = Callable[[int], None]
 """Called with the number of images just done."""
@@ -60,7 +65,7 @@ class EncodedImages:
     def tokens(self, rows: Tensor) -> Tensor:
         """(len(rows), tokens, width) entering the first adapted block, on the device. `rows` is on the CPU.
 
-        From the cache where there is one.
+        From the cache where there is one, computed afresh where there is none: the same numbers either way.
         """
         if self.store is not None:
             return self.store.read(rows).to(self.frozen.device)
@@ -122,12 +127,14 @@ class Encoder:
         With two `views` the frozen features are the mean of the image's and its mirror image's; adapters see the image.
         """
         self.shared = shared
+        self._wants_frozen = reads_frozen
         self.reads_frozen = reads_frozen or shared is not None
         self.views = views if self.reads_frozen else 1
         self.backbone, self.features, self.first_block = backbone, features, first_block
         self.precision: Precision = precision
         self.cache = cache if shared is None else TokenCache("memory")
         self.device = next(backbone.parameters()).device
+        self.fills_batches = self.device.type == "cuda"
         self.tokens_per_image = backbone.tokens()
 
     def encode(self, images: ImageSet, advance: Advance) -> EncodedImages:
@@ -141,7 +148,9 @@ class Encoder:
             known.add(list(new), self._encode(images.subset(list(new.values())), advance))
         advance(len(images) - len(new))
         rows = [known.rows[identity] for identity in identities]
-        frozen, embedding = (torch.stack([part[row] for row in rows]) for part in (known.frozen, known.embedding))
+        frozen = torch.stack([known.frozen[row] for row in rows])
+        # A method that reads no frozen features finishes the pass from its own tokens, as it does when it runs alone.
+        embedding = torch.stack([known.embedding[row] for row in rows]) if self._wants_frozen else None
         store = None
         if self._keeps_tokens:
             store = TokenStore.of(torch.stack([known.tokens[row] for row in rows]))
@@ -202,7 +211,8 @@ class Encoder:
             if self.views == 2:
                 _, mirrored, _ = self._view(pixels.flip(-1))
                 features = (features + mirrored) / 2
-            return entering, features, embedding
+        images = len(decoded)
+        return entering[:images].to(self.token_type), features[:images], embedding[:images]
 
     def _view(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         entering = tokens = self.backbone.stem(pixels)
@@ -218,9 +228,13 @@ class Encoder:
 
     @torch.no_grad()
     def prefix(self, decoded: Tensor) -> Tensor:
-        """Tokens entering `first_block` of uint8 images, computed afresh."""
-        with autocast(self.device, self.precision):
-            return self.backbone.run(self.backbone.stem(self._normalised(decoded)), 0, self.first_block)
+        """Tokens entering `first_block` of uint8 images, computed afresh, rounded as a cache would keep them."""
+        parts = [torch.empty(0, self.tokens_per_image, self.backbone.width, device=self.device, dtype=self.token_type)]
+        for batch in decoded.split(ENCODE_BATCH):
+            with autocast(self.device, self.precision):
+                entering = self.backbone.run(self.backbone.stem(self._normalised(batch)), 0, self.first_block)
+            parts.append(entering[: len(batch)].to(self.token_type))
+        return torch.cat(parts)
 
     @torch.no_grad()
     def finish(self, tokens: Tensor) -> Tensor:
@@ -233,8 +247,15 @@ class Encoder:
         """uint8 (len(rows), 3, size, size): images read and resized as the backbone wants them, on the CPU."""
         return torch.from_numpy(images.pixels(self.backbone.preprocessing.pixels, rows.numpy()))
 
+    @property
+    def token_type(self) -> torch.dtype:
+        """Of the tokens that adapted blocks are given. Adapters never see more digits than a cache would keep."""
+        return torch.bfloat16 if self.precision == "bfloat16" else torch.float32
+
     def _normalised(self, decoded: Tensor) -> Tensor:
-        return self.backbone.preprocessing.normalise(decoded.to(self.device))
+        """(n, 3, size, size) on the device; where batches are filled up, followed by empty images."""
+        missing = ENCODE_BATCH - len(decoded) if self.fills_batches else 0
+        return self.backbone.preprocessing.normalise(F.pad(decoded.to(self.device), (0, 0) * 3 + (0, missing)))
 
     def _pixel_store(self, images: int) -> TokenStore | None:
         if not self._keeps_tokens:
@@ -245,6 +266,5 @@ class Encoder:
     def _store(self, images: int) -> TokenStore | None:
         if not self._keeps_tokens:
             return None
-        dtype = torch.bfloat16 if self.precision == "bfloat16" else torch.float32
         shape = (images, self.tokens_per_image, self.backbone.width)
-        return self.cache.store(shape, dtype)
+        return self.cache.store(shape, self.token_type)

@@ -32,7 +32,7 @@ from core.methods.base import PAST_IS_FROZEN, Method, Step, TaskState
 from core.runs.schema import PREDICTION_COLUMNS, BackboneInfo, Manifest, TaskDone, TaskInfo
 from core.runs.store import Run, RunWriter, new_run_name
 from core.training.costs import answer_costs
-from core.training.device import Precision, hardware, pick_device, pick_precision
+from core.training.device import Precision, explained_precision, hardware, pick_device
 from core.training.encoding import EncodedImages, Encoder, Encodings
 from core.training.loop import steps_for, train_task
 from core.training.progress import Cancelled, Listener, Progress
@@ -92,7 +92,9 @@ class _Session:
         for shift in shift_names(config.retention.shifts):
             check_shift(shift, config.retention.severities[0])
         self.device = pick_device(config.training.device)
-        self.precision: Precision = precision or pick_precision(config.training.precision, self.device)
+        chosen, self.precision_reason = explained_precision(config.training.precision, self.device)
+        # A run taken up on a machine of the other kind goes on in the precision it began with.
+        self.precision: Precision = precision or chosen
         self.stream: Stream = open_stream(config.stream, config.seed)
         self.backbone: Backbone = load_backbone(config.backbone, self.stream.image_size, self.device)
         features = FrozenFeatures(self.backbone, config.retrieval.features)
@@ -150,7 +152,7 @@ class _Session:
             promises=sorted(self.method.promises),
             seed=self.config.seed,
             versions=_versions(),
-            hardware=hardware(self.device, self.precision),
+            hardware=hardware(self.device, self.precision, self.precision_reason),
         )
 
     def run(self, writer: RunWriter, listener: Listener) -> Path:

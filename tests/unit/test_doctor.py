@@ -28,6 +28,7 @@ def test_a_bug_report_is_one_command(
     assert str(tmp_path) not in text and found["disk"]["runs"].startswith("~/runs: ")
     assert found["packages"]["torch"] == torch.__version__.partition("+")[0] or found["packages"]["torch"] in text
     assert found["processor"]["precision"] in ("float32", "bfloat16") and found["processor"]["device"]
+    assert found["processor"]["precision_reason"] == "PROTEUS_PRECISION asks for it"
     assert found["runs"] == "1 cancelled, 1 done, 1 that cannot be opened"
     assert main(["doctor", "--runs", str(tmp_path / "runs")]) == 0
     assert "1 that cannot be opened" in capsys.readouterr().out
@@ -36,10 +37,12 @@ def test_a_bug_report_is_one_command(
 def test_what_is_missing_comes_with_its_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PROTEUS_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(doctor, "_PACKAGES", ("torch", "no-such-package"))
+    monkeypatch.setenv("PROTEUS_PRECISION", "half")
     found = doctor.examine(Path("/proc/no-runs-here"))
     problems = "\n".join(found["problems"])
     assert "no-such-package is not installed: run `make venv`" in problems
     assert "python -m core fetch dinov2-s14" in problems and found["weights"].endswith("missing")
+    assert "PROTEUS_PRECISION is “half”: set it to" in problems
     assert "/proc/no-runs-here cannot be written" in problems
 
 

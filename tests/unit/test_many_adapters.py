@@ -136,12 +136,13 @@ class Encoded:
         return self.inputs.tokens[rows]
 
 
-def test_company_changes_no_bit():
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_company_changes_no_bit(precision):
     """An image's embedding is the same whoever else is in its pass, and whatever their adapters' ranks."""
     method = learned()
     data = Encoded(inputs_for(method, 1, seed=3, per_class=60))
     generator = torch.Generator().manual_seed(0)
-    evaluator = Evaluator(method, "float32", lambda done: None)
+    evaluator = Evaluator(method, precision, lambda done: None)
     rows = torch.arange(len(data))
     expected = [evaluator._embed(data, torch.full_like(rows, task), rows) for task in range(3)]
     for _ in range(5):

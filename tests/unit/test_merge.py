@@ -11,6 +11,7 @@ from core.adapters.updates import Dense, LowRank
 from core.backbones.timm_vit import load_tiny
 from core.evaluation.cost import flops_per_image
 from core.methods.base import PAST_IS_FROZEN
+from core.training.device import autocast
 from tests.unit.learning import build, images, inputs_for, learn
 from tests.unit.test_gates import clip  # noqa: F401  the fixture
 
@@ -47,6 +48,16 @@ def test_merged_is_unmerged_and_costs_what_the_plain_backbone_costs(backbone, ra
         assert not torch.allclose(folded(pixels), backbone(pixels), atol=1e-3)
     plain = flops_per_image(backbone, pixels)
     assert flops_per_image(folded, pixels) == plain < flops_per_image(lambda x: backbone(x, updates), pixels)
+
+
+def test_merged_is_unmerged_to_rounding_in_bfloat16(backbone):
+    updates, (pixels, _) = updates_of(backbone, (1, 3), 8), images(0, per_class=2)
+    with torch.no_grad():
+        exact = merged(backbone, updates)(pixels)
+        with autocast(torch.device("cpu"), "bfloat16"):
+            beside, folded = backbone(pixels, updates), merged(backbone, updates)(pixels)
+    scale = exact.abs().max()
+    assert (beside - folded).abs().max() < 0.03 * scale and (exact - folded).abs().max() < 0.03 * scale
 
 
 def test_what_is_not_updated_is_shared_and_what_is_merged_leaves_the_original_alone(backbone):

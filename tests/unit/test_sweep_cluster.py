@@ -38,8 +38,11 @@ SWEEP: dict[str, Any] = {
         "record": {"projection": False},
         "training": {"epochs": 20, "device": "cpu"},
     },
-    # The first three train for a while, so that a node can be killed under one of them.
-    "axes": {"method": {"name": ["sequential", "o-lora", "lda", "ncm"]}, "seeds": 2},
+    # The first runs train for a while, so that a node can be killed under one of them.
+    "axes": {
+        "method": {"name": ["sequential", "o-lora", "lda", "ncm"]},
+        "training": {"precision": ["float32", "bfloat16"]},
+    },
 }
 
 

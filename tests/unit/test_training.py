@@ -22,7 +22,7 @@ from core.errors import UserError
 from core.methods import method_names
 from core.runs.schema import PREDICTION_COLUMNS
 from core.runs.store import Run
-from core.training.device import autocast, pick_device, pick_precision
+from core.training.device import OVERRIDE, autocast, explained_precision, pick_device, pick_precision
 from core.training.encoding import Encodings
 from core.training.inference import predict_images
 from core.training.run import resume_run, start_run
@@ -119,7 +119,7 @@ def test_every_method_leaves_a_complete_run(folder, tmp_path, method):
             assert max(entry["parts"][part] for entry in evidence) == 0.0
 
 
-def test_the_same_seed_gives_the_same_run_and_another_seed_another(folder, tmp_path):
+def test_the_same_seed_gives_the_same_run_and_another_seed_another(folder, tmp_path, each_precision):
     one, two = train(folder, tmp_path / "1"), train(folder, tmp_path / "2")
     assert outcome(one) == outcome(two)
     other = Run(start_run(config(folder).model_copy(update={"seed": 1}), tmp_path / "3", lambda status: None))
@@ -140,24 +140,44 @@ def test_with_two_views_an_image_and_its_mirror_image_are_answered_alike(folder,
     assert costs[2] == pytest.approx(2 * costs[1], rel=1e-6), "the second view is counted"
 
 
-def test_runs_that_share_their_frozen_passes_answer_as_they_do_alone(folder, tmp_path):
+def test_runs_that_share_their_frozen_passes_answer_as_they_do_alone(folder, tmp_path, each_precision):
     shared: Encodings = {}
     passes = []
     for index, (name, seed) in enumerate([("proteus", 0), ("proteus", 1), ("joint", 0), ("lda", 0)]):
         settings = config(folder, name).model_copy(update={"seed": seed})
         together = Run(start_run(settings, tmp_path / f"{index}", lambda status: None, encodings=shared))
         alone = Run(start_run(settings, tmp_path / f"{index}-alone", lambda status: None))
-        assert together.metrics["matrices"] == alone.metrics["matrices"]
+        assert outcome(together) == outcome(alone)
         passes.append({key: len(known.rows) for key, known in shared.items()})
     assert passes[0] == passes[-1] and len(shared) == 1 and set(passes[0].values()) == {6 * 14}, "each image once"
 
 
-@pytest.mark.parametrize("cache", ["memory", "disk", "off"])
-def test_where_tokens_are_kept_changes_nothing(folder, tmp_path, cache):
-    assert (
-        outcome(train(folder, tmp_path, training={"cache": cache}))[0]
-        == outcome(train(folder, tmp_path / "again", training={"cache": "memory"}))[0]
+@pytest.mark.parametrize("views", [1, 2])
+def test_where_tokens_are_kept_changes_nothing(folder, tmp_path, views, each_precision):
+    memory, *others = (
+        outcome(train(folder, tmp_path, training={"cache": cache}, retrieval={"views": views}))
+        for cache in ("memory", "disk", "off")
     )
+    assert all(other == memory for other in others)
+
+
+@pytest.mark.parametrize("method", ["proteus", "sequential"])
+def test_a_run_resumed_with_another_cache_ends_alike(folder, tmp_path, method, each_precision):
+    whole = train(folder, tmp_path / "whole", method, training={"cache": "memory"})
+    stopped = stop_and_resume(folder, tmp_path, method, 1, {"cache": "memory"}, changed={"cache": "off"})
+    assert outcome(stopped) == outcome(whole)
+
+
+def test_a_run_goes_on_in_the_precision_it_began_with(folder, tmp_path, monkeypatch):
+    """Resumed on a machine where `auto` means the other one."""
+    monkeypatch.setenv(OVERRIDE, "bfloat16")
+    whole = train(folder, tmp_path / "whole")
+    resumed = stop_and_resume(
+        folder, tmp_path, "proteus", 1, {}, meanwhile=lambda: monkeypatch.setenv(OVERRIDE, "float32")
+    )
+    assert outcome(resumed) == outcome(whole)
+    assert resumed.manifest.hardware["precision"] == "bfloat16"
+    assert outcome(train(folder, tmp_path / "other")) != outcome(whole), "it would have been another run"
 
 
 @pytest.mark.parametrize("method", sorted(set(method_names()) - {"lda", "ncm", "ranpac"}))
@@ -194,11 +214,8 @@ def test_strength_is_how_much_of_a_trained_update_answers(folder, tmp_path, meth
     assert losses(none) == losses(half) == losses(whole), "training does not ask for it"
 
 
-@pytest.mark.parametrize("method", ["proteus", "sequential", "lda", "selective-lora", "sd-lora", "taps"])
-@pytest.mark.parametrize("after", [1, 2])
-def test_a_run_stopped_between_tasks_resumes_to_the_same_end(folder, tmp_path, method, after):
-    training = {"head_start": "discriminant" if method in ("proteus", "sequential") else "zero"}
-    whole = train(folder, tmp_path / "whole", method, training=training)
+def stop_and_resume(folder, tmp_path, method, after, training, *, changed=None, meanwhile=lambda: None) -> Run:
+    """A run that is stopped while it learns task `after` and then goes on, its training settings `changed` between."""
 
     def stop(status):
         if status.phase == "train" and status.task == after:
@@ -208,8 +225,21 @@ def test_a_run_stopped_between_tasks_resumes_to_the_same_end(folder, tmp_path, m
         start_run(config(folder, method, training=training), tmp_path, stop, name="stopped")
     stopped = Run(tmp_path / "stopped")
     assert stopped.status.state == "cancelled" and stopped.finished_tasks() == after
+    manifest = json.loads((stopped.folder / "manifest.json").read_text())
+    manifest["config"]["training"] |= changed or {}
+    (stopped.folder / "manifest.json").write_text(json.dumps(manifest))
+    meanwhile()
     resumed = Run(resume_run(tmp_path / "stopped", lambda status: None))
     assert resumed.status.state == "done"
+    return resumed
+
+
+@pytest.mark.parametrize("method", ["proteus", "sequential", "lda", "selective-lora", "sd-lora", "taps"])
+@pytest.mark.parametrize("after", [1, 2])
+def test_a_run_stopped_between_tasks_resumes_to_the_same_end(folder, tmp_path, method, after, each_precision):
+    training = {"head_start": "discriminant" if method in ("proteus", "sequential") else "zero"}
+    whole = train(folder, tmp_path / "whole", method, training=training)
+    resumed = stop_and_resume(folder, tmp_path, method, after, training)
     assert outcome(resumed) == outcome(whole)
     assert resumed.metrics["matrices"] == whole.metrics["matrices"]
 
@@ -239,7 +269,7 @@ def in_the_middle_of(task: int, events: Path) -> bool:
     return any(event["kind"] == "loss" and event["task"] == task for event in seen)
 
 
-def test_sigkill_in_the_middle_of_a_task_then_resume_equals_the_uninterrupted_run(folder, tmp_path):
+def test_sigkill_in_the_middle_of_a_task_then_resume_equals_the_uninterrupted_run(folder, tmp_path, each_precision):
     settings = config(folder, training={"epochs": 60}).model_dump(mode="json", exclude_none=True)
     from core.runs.jobs import format_toml
 
@@ -368,9 +398,29 @@ def test_an_unknown_key_names_the_nearest():
 
 
 @pytest.mark.parametrize(("instructions", "precision"), [({}, "float32"), ({"amx_bf16": True}, "bfloat16")])
-def test_precision_follows_the_processor_not_the_moment(monkeypatch, instructions, precision):
+@pytest.mark.parametrize("said", [None, "", "auto"])
+def test_precision_follows_the_processor_not_the_moment(monkeypatch, instructions, precision, said):
+    monkeypatch.delenv(OVERRIDE) if said is None else monkeypatch.setenv(OVERRIDE, said)
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: instructions, raising=False)
     assert pick_precision("auto", torch.device("cpu")) == precision
+
+
+def test_the_environment_says_what_auto_means_and_nothing_else(monkeypatch):
+    for processor in ({}, {"avx512_bf16": True}):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda found=processor: found, raising=False)
+        for name in ("float32", "bfloat16"):
+            monkeypatch.setenv(OVERRIDE, name)
+            assert explained_precision("auto", torch.device("cpu")) == (name, f"{OVERRIDE} asks for it")
+            other = "bfloat16" if name == "float32" else "float32"
+            assert explained_precision(other, torch.device("cpu")) == (other, "the configuration asks for it")
+    monkeypatch.setenv(OVERRIDE, "half")
+    with pytest.raises(UserError, match="set it to float32, bfloat16 or auto"):
+        pick_precision("auto", torch.device("cpu"))
+
+
+def test_a_run_says_its_precision_and_why(folder, tmp_path, each_precision):
+    found = train(folder, tmp_path, "ncm").manifest.hardware
+    assert found["precision"] == each_precision and found["precision_reason"] == f"{OVERRIDE} asks for it"
 
 
 def test_precision_and_device():
