@@ -13,7 +13,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help app test check audit venv demos screenshots weights chromium clean
+.PHONY: help app test fast check audit venv demos screenshots weights chromium clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ app: $(VENV)/.app weights ## install what is missing, then start the app on http
 
 test: $(VENV)/.dev weights chromium ## install what is missing, then run every test (PYTEST_ARGS=... for some)
 	HF_HUB_OFFLINE=1 $(PY) -m pytest $(or $(PYTEST_ARGS),$(PARALLEL))
+
+fast: $(VENV)/.dev ## the fast tests of the engine alone (PROTEUS_PRECISION=bfloat16: in that precision)
+	HF_HUB_OFFLINE=1 $(PY) -m pytest -q $(PARALLEL) -m "not slow and not browser" tests/unit
 
 check: $(VENV)/.dev ## lint, format, types and the fast tests, in under two minutes
 	$(PY) -m ruff check .

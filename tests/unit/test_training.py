@@ -126,6 +126,22 @@ def test_the_same_seed_gives_the_same_run_and_another_seed_another(folder, tmp_p
     assert outcome(other)[1] != outcome(one)[1] and other.manifest.class_names != one.manifest.class_names
 
 
+def test_another_number_of_threads_changes_no_more_than_rounding(folder, tmp_path, each_precision):
+    one = train(folder, tmp_path / "1")
+    torch.set_num_threads(2)
+    try:
+        two = train(folder, tmp_path / "2")
+    finally:
+        torch.set_num_threads(1)
+    assert two.manifest.hardware["threads"] == 2 and one.manifest.hardware["threads"] == 1
+    scale = np.abs(one.embeddings("frozen").astype(float)).max()
+    for space in ("frozen", "own"):
+        apart = np.abs(one.embeddings(space).astype(float) - two.embeddings(space)).max()
+        assert apart < 0.03 * scale, "a sum in another order, and what bfloat16 makes of it"
+    for key in ("final_accuracy", "task_aware_accuracy"):
+        assert two.metrics[key] == pytest.approx(one.metrics[key], abs=0.1)
+
+
 def test_with_two_views_an_image_and_its_mirror_image_are_answered_alike(folder, tmp_path):
     original = folder / "test/class-0/0.png"
     with Image.open(original) as picture:
