@@ -18,7 +18,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-# DEMO=1: a public demo (app/demo.py) takes pictures of at most 5 MB. PROTEUS_PASSWORD asks every visitor for it.
+# DEMO=1: a public demo (app/shell/demo.py) takes pictures of at most 5 MB. PROTEUS_PASSWORD asks every visitor for it.
 ifneq ($(DEMO),)
 app: export PROTEUS_DEMO := $(DEMO)
 app: export STREAMLIT_SERVER_MAX_UPLOAD_SIZE := 5

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import streamlit as st
 
-from app import navigation
-from app.state import chosen
-from app.widgets import job_pill, layout, run_picker
+from app.shell import layout, navigation, run_picker
+from app.shell.run_choice import chosen
+from app.training import job_pill
 from core.errors import UserError
 
 _ICON = Path(__file__).resolve().parents[1] / "assets" / "icon.png"

@@ -12,8 +12,8 @@ from starlette.middleware import Middleware
 # `streamlit run` puts this folder on the path, not the project's root.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from app.access import Access
-from app.sprites import thumbnail_route
+from app.shell.access import Access
+from app.shell.sprites import thumbnail_route
 from app.views import start  # noqa: F401  a second of imports that the first visitor shall not wait for
 
 _BASE = str(st.get_option("server.baseUrlPath") or "")

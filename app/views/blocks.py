@@ -5,14 +5,17 @@ from __future__ import annotations
 import numpy as np
 import streamlit as st
 
-from app import accuracy, block_maps
-from app.block_maps import BlockMap
-from app.loading import gates, manifest, metrics, task_names
-from app.state import TASK, RunCard, available, current_task, set_parameters, stamp
-from app.widgets import figures, layout
-from app.widgets.captions import caption
-from app.widgets.choice import choice
-from app.widgets.palette import ACCENT, colours
+from app.components.captions import caption
+from app.components.choice import choice
+from app.figures import plots
+from app.figures.palette import ACCENT, colours
+from app.reading import accuracy, block_maps
+from app.reading.block_maps import BlockMap
+from app.reading.cards import RunCard, stamp
+from app.reading.tables import gates, manifest, metrics, task_names
+from app.shell import layout
+from app.shell.address import TASK, current_task, set_parameters
+from app.shell.run_choice import available
 from core.errors import UserError
 from core.runs.schema import TaskDone
 from core.runs.store import Run
@@ -110,11 +113,11 @@ def _one_task(card: RunCard, maps: list[BlockMap], task: int) -> None:
     st.subheader(f"Layer by layer: task {task + 1}", anchor=False)
     scale = choice("Colour scale", "scale", SCALES, "own", widget="blocks-scale") if len(maps) > 1 else "own"
     names = block_maps.projections(gates(card))
-    found, ground = maps[task], figures.theme()
+    found, ground = maps[task], plots.theme()
     shown = maps if scale == "shared" else [found]
-    figure = figures.heat_map(
+    figure = plots.heat_map(
         np.where(found.off, 0.0, found.norm),
-        [figures.text(name) for name in names],
+        [plots.text(name) for name in names],
         [str(block) for block in range(found.norm.shape[1])],
         ground,
         hover=[[_hover(found, names, r, b) for b in range(found.norm.shape[1])] for r in range(len(names))],
@@ -126,7 +129,7 @@ def _one_task(card: RunCard, maps: list[BlockMap], task: int) -> None:
         row_height=44,
     )
     _mark_frozen(figure, found)
-    figures.draw(figure, key=f"blocks-{card.name}-{task}-{scale}", alt=_alt(found, names, task))
+    plots.draw(figure, key=f"blocks-{card.name}-{task}-{scale}", alt=_alt(found, names, task))
     whose = (
         "this task's own adapter"
         if _own_adapters(card)
@@ -140,7 +143,7 @@ def _one_task(card: RunCard, maps: list[BlockMap], task: int) -> None:
     )
 
 
-def _mark_frozen(figure: figures.Figure, found: BlockMap) -> None:
+def _mark_frozen(figure: plots.Figure, found: BlockMap) -> None:
     """Shade what no task may change, and name the blocks before the first adapter."""
     figure["layout"] |= {"plot_bgcolor": "rgba(128,128,128,0.10)", "height": max(200, figure["layout"]["height"])}
     first = min(found.adapted_blocks, default=found.norm.shape[1])
@@ -159,7 +162,7 @@ def _mark(found: BlockMap, row: int, block: int) -> str:
 
 
 def _hover(found: BlockMap, names: list[str], row: int, block: int) -> str:
-    where = f"block {block}, {figures.text(names[row])}"
+    where = f"block {block}, {plots.text(names[row])}"
     if found.off[row, block]:
         return f"{where}<br>gate is off: nothing is added here"
     value = found.norm[row, block]
@@ -176,17 +179,17 @@ def _alt(found: BlockMap, names: list[str], task: int) -> str:
 def _gates(card: RunCard, task_gates: block_maps.Gates, task: int) -> None:
     """Scores of the gates beside the threshold, and how they came about."""
     st.subheader("Gates", anchor=False)
-    ground, kept = figures.theme(), block_maps.scores(task_gates)
+    ground, kept = plots.theme(), block_maps.scores(task_gates)
     on = block_maps.active_by_gate(task_gates) or []
     wanted = block_maps.budget(task_gates)
     values = np.array([score if wanted is None or gate in on else np.nan for gate, score in kept.items()])
-    scores = figures.Line("score", values, colours(1, ground)[0])
-    ticks = [figures.text(gate if "/" in gate else f"block {gate}") for gate in kept]
-    figure = figures.bars([scores], ticks, ground, titles=("", "score"), form=".3f")
+    scores = plots.Line("score", values, colours(1, ground)[0])
+    ticks = [plots.text(gate if "/" in gate else f"block {gate}") for gate in kept]
+    figure = plots.bars([scores], ticks, ground, titles=("", "score"), form=".3f")
     if wanted is None:
-        figure = figures.with_threshold(figure, block_maps.threshold(task_gates), "on from here", ground)
+        figure = plots.with_threshold(figure, block_maps.threshold(task_gates), "on from here", ground)
     figure["layout"]["height"] = 240
-    figures.draw(figure, key=f"gates-{card.name}-{task}", alt=f"Scores of {len(kept)} gates; on: {', '.join(on)}.")
+    plots.draw(figure, key=f"gates-{card.name}-{task}", alt=f"Scores of {len(kept)} gates; on: {', '.join(on)}.")
     if wanted is None:
         caption(
             f"the learned score of each gate; {len(on)} of {len(kept)} are above the line, and on.",
@@ -207,21 +210,21 @@ def _gate_history(card: RunCard, task_gates: block_maps.Gates, task: int) -> Non
     steps, lines = block_maps.history(task_gates)
     if len(steps) < 2:
         return
-    ground, on = figures.theme(), set(block_maps.active_by_gate(task_gates) or ())
+    ground, on = plots.theme(), set(block_maps.active_by_gate(task_gates) or ())
     named = [gate for gate in lines if gate in on]
     colour = dict(zip(named, colours(len(named), ground), strict=True))
     curves = [
-        figures.Line(
-            gate if "/" in gate else f"block {gate}", values, colour.get(gate, figures.GREY[ground]), gate not in on
+        plots.Line(
+            gate if "/" in gate else f"block {gate}", values, colour.get(gate, plots.GREY[ground]), gate not in on
         )
         for gate, values in lines.items()
     ]
-    figure = figures.trails(curves, steps, ground, titles=("step of this task's training", "score"))
+    figure = plots.trails(curves, steps, ground, titles=("step of this task's training", "score"))
     limit = block_maps.threshold(task_gates)
     if not np.isnan(limit):
-        figure = figures.with_threshold(figure, limit, "on from here", ground)
+        figure = plots.with_threshold(figure, limit, "on from here", ground)
     closed = len(lines) - len(on)
-    figures.draw(
+    plots.draw(
         figure,
         key=f"gate-history-{card.name}-{task}",
         alt=f"Scores of {len(lines)} gates over {int(steps[-1])} steps; {closed} are off at the end.",
@@ -241,12 +244,12 @@ def _all_tasks(card: RunCard, maps: list[BlockMap], task: int) -> None:
     blocks = sorted({block for found in maps for block in found.adapted_blocks})
     sites = [(block, row) for block in blocks for row in range(len(names))]
     values = np.array([[np.nan_to_num(m.norm[row, block]) for block, row in sites] for m in maps])
-    several = len(maps) > figures.MANY or len(sites) > 24
-    figure = figures.heat_map(
+    several = len(maps) > plots.MANY or len(sites) > 24
+    figure = plots.heat_map(
         values,
-        figures.task_ticks(task_names(card)[: len(maps)]),
+        plots.task_ticks(task_names(card)[: len(maps)]),
         [f"{block} {names[row]}" for block, row in sites],
-        figures.theme(),
+        plots.theme(),
         hover=[[f"task {k + 1}<br>{_hover(m, names, row, block)}" for block, row in sites] for k, m in enumerate(maps)],
         cells=None if several else [[_mark(m, row, block) for block, row in sites] for m in maps],
         ends=(0.0, float(values.max())),
@@ -257,8 +260,8 @@ def _all_tasks(card: RunCard, maps: list[BlockMap], task: int) -> None:
         pickable=True,
     )
     row = {"type": "rect", "x0": -0.49, "x1": len(sites) - 0.51, "y0": task - 0.47, "y1": task + 0.47}
-    figure["layout"]["shapes"] = [row | {"line": {"color": ACCENT[figures.theme()], "width": 2.5}}]
-    figures.draw(
+    figure["layout"]["shapes"] = [row | {"line": {"color": ACCENT[plots.theme()], "width": 2.5}}]
+    plots.draw(
         figure,
         key=f"all-blocks-{card.name}",
         alt="Size of the change at every adapted layer, for every task.",
@@ -298,12 +301,12 @@ def _triangle(card: RunCard, values: np.ndarray, bar: str, what: str, key: str) 
         [f"task {k + 2} and task {j + 1}<br>{what}: {part[k, j]:.2g}" for j in range(count - 1)]
         for k in range(count - 1)
     ]
-    few = count <= figures.MANY
-    figure = figures.heat_map(
+    few = count <= plots.MANY
+    figure = plots.heat_map(
         part,
         rows,
         columns,
-        figures.theme(),
+        plots.theme(),
         hover=hover,
         cells=[["" if np.isnan(v) else short(v) for v in row] for row in part] if few else None,
         ends=(0.0, float(np.nanmax(part))),
@@ -312,7 +315,7 @@ def _triangle(card: RunCard, values: np.ndarray, bar: str, what: str, key: str) 
         bar_format=".1g",
         row_height=max(14, min(44, 400 // count)),
     )
-    figures.draw(figure, key=f"{key}-{card.name}", alt=f"{what}, for every pair of tasks.")
+    plots.draw(figure, key=f"{key}-{card.name}", alt=f"{what}, for every pair of tasks.")
 
 
 def short(value: float) -> str:

@@ -7,15 +7,19 @@ from collections.abc import Sequence
 import numpy as np
 import streamlit as st
 
-from app import accuracy, comparison
-from app.comparison import SameImages
-from app.loading import class_names, images, manifest, metrics, predictions, task_names
-from app.state import RunCard, available, current_task, link, parameter, set_parameters
+from app.components import thumbnails
+from app.components.captions import caption
+from app.components.choice import choice
+from app.figures import plots
+from app.figures.palette import GREY, colours
+from app.reading import accuracy, comparison
+from app.reading.cards import RunCard
+from app.reading.comparison import SameImages
+from app.reading.tables import class_names, images, manifest, metrics, predictions, task_names
+from app.shell import layout
+from app.shell.address import current_task, link, parameter, set_parameters
+from app.shell.run_choice import available
 from app.views.forgetting import distinct_titles
-from app.widgets import figures, layout, thumbnails
-from app.widgets.captions import caption
-from app.widgets.choice import choice
-from app.widgets.palette import GREY, colours
 
 MOST = 6
 """Runs side by side."""
@@ -165,18 +169,18 @@ def _kept(stream: list[RunCard], chosen: list[RunCard]) -> None:
     st.subheader("Gained, and lost elsewhere", anchor=False)
     probe = choice("What is lost, asked of", "lost", asked, next(iter(asked)), widget="compare-lost")
     measured = [(run, kept) for run, kept in found if probe in kept.lost]
-    ground = figures.theme()
+    ground = plots.theme()
     places = {run.name: place for place, run in enumerate(chosen)}
     paint = colours(max(len(chosen), 1), ground)
     names = distinct_titles([run for run, _ in measured])
     marks = [
-        figures.Point(name, kept.lost[probe], kept.gained,
+        plots.Point(name, kept.lost[probe], kept.gained,
                       paint[places[run.name]] if run.name in places else GREY[ground],
                       f"{name}: gained {100 * kept.gained:.1f} points, lost {100 * kept.lost[probe]:.1f}")
         for name, (run, kept) in zip(names, measured, strict=True)
     ]  # fmt: skip
-    figure = figures.points(marks, ground, titles=("lost on classes never learned", "gained on the classes learned"))
-    figures.draw(figure, key=f"kept-{probe}", alt="Gained and lost. " + "; ".join(mark.hover for mark in marks))
+    figure = plots.points(marks, ground, titles=("lost on classes never learned", "gained on the classes learned"))
+    plots.draw(figure, key=f"kept-{probe}", alt="Gained and lost. " + "; ".join(mark.hover for mark in marks))
     caption(
         "upwards what nearest neighbours gained on the learned classes; across, what held-out classes lost: "
         f"{_ASKED[probe]}. A point for every finished run of these images, those compared here in colour.",
@@ -194,7 +198,7 @@ _ASKED = {
 
 def _tasks(runs: list[RunCard], names: list[str], card: RunCard) -> None:
     """Accuracy per task, a bar a run."""
-    task, ground = current_task(card.tasks), figures.theme()
+    task, ground = current_task(card.tasks), plots.theme()
     st.subheader(f"Task by task, after task {task + 1}", anchor=False)
     kind = choice("Share of answers that are right", "of", accuracy.KINDS, "class_incremental", widget="compare-kind")
     paint = colours(len(runs), ground)
@@ -203,16 +207,16 @@ def _tasks(runs: list[RunCard], names: list[str], card: RunCard) -> None:
         a = accuracy.matrices(metrics(run), run.tasks).get(kind)
         if a is not None:
             row = a[accuracy.measured_after(a, task)]
-            groups.append(figures.Line(names[place], row, paint[place]))
+            groups.append(plots.Line(names[place], row, paint[place]))
     if not groups:
         st.caption("None of these runs measured this.")
         return
     shown = max(int(np.flatnonzero(~np.isnan(group.values)).max()) + 1 for group in groups)
-    ticks = figures.task_ticks(task_names(card))[:shown]
-    trimmed = [figures.Line(group.name, group.values[:shown], group.colour) for group in groups]
+    ticks = plots.task_ticks(task_names(card))[:shown]
+    trimmed = [plots.Line(group.name, group.values[:shown], group.colour) for group in groups]
     title = accuracy.KINDS[kind].lower()
-    figure = figures.bars(trimmed, ticks, ground, titles=("task", "share of right answers"))
-    figures.draw(figure, key=f"tasks-{kind}", alt=_alt(trimmed))
+    figure = plots.bars(trimmed, ticks, ground, titles=("task", "share of right answers"))
+    plots.draw(figure, key=f"tasks-{kind}", alt=_alt(trimmed))
     caption(
         f"for each task the share of right answers ({title}), a bar for each run.",
         "tasks on which the order of the runs turns around.",
@@ -220,8 +224,8 @@ def _tasks(runs: list[RunCard], names: list[str], card: RunCard) -> None:
     )
 
 
-def _alt(groups: Sequence[figures.Line]) -> str:
-    told = (f"{group.name}: {', '.join(figures.percent(value) for value in group.values)}" for group in groups)
+def _alt(groups: Sequence[plots.Line]) -> str:
+    told = (f"{group.name}: {', '.join(plots.percent(value) for value in group.values)}" for group in groups)
     return "Accuracy per task. " + "; ".join(told)
 
 

@@ -8,11 +8,11 @@ from typing import Any
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from app import datasets, sources
-from app.presets import configuration
-from app.state import parameter, set_parameters
-from app.widgets import layout
-from app.widgets.captions import caption
+from app.components.captions import caption
+from app.shell import layout
+from app.shell.address import parameter, set_parameters
+from app.training import datasets, sources
+from app.training.presets import configuration
 from core.data.division import SEPARATOR
 from core.errors import UserError
 

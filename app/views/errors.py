@@ -8,13 +8,15 @@ from functools import partial
 import numpy as np
 import streamlit as st
 
-from app.explain import Answer
-from app.loading import Predictions, images, predictions
-from app.state import RunCard, current_task, parameter, set_parameters
-from app.widgets import explanation, layout, thumbnails
-from app.widgets.answer_table import ROWS, answer_table
-from app.widgets.captions import caption
-from app.widgets.confusion import Cell, address, chosen_cell, confusion, counts
+from app.components import explanation, thumbnails
+from app.components.answer_table import ROWS, answer_table
+from app.components.captions import caption
+from app.components.confusion import Cell, address, chosen_cell, confusion, counts
+from app.reading.cards import RunCard
+from app.reading.explain import Answer
+from app.reading.tables import Predictions, images, predictions
+from app.shell import layout
+from app.shell.address import current_task, parameter, set_parameters
 
 SHOW = {"mistakes": "All mistakes", "task": "Wrong task", "class": "Right task, wrong class", "all": "All images"}
 ORDER = {"sure": "Surest first", "close": "Closest calls first", "stream": "In order of the stream"}

@@ -7,13 +7,17 @@ from collections.abc import Collection
 import numpy as np
 import streamlit as st
 
-from app import accuracy
-from app.loading import Predictions, class_names, manifest, metrics, predictions, task_names
-from app.state import RunCard, available, current_task, link, parameter, set_parameters
-from app.widgets import figures, layout, thumbnails
-from app.widgets.captions import caption
-from app.widgets.choice import choice
-from app.widgets.palette import ACCENT, DISTINCT, GREY, colours
+from app.components import thumbnails
+from app.components.captions import caption
+from app.components.choice import choice
+from app.figures import plots
+from app.figures.palette import ACCENT, DISTINCT, GREY, colours
+from app.reading import accuracy
+from app.reading.cards import RunCard
+from app.reading.tables import Predictions, class_names, manifest, metrics, predictions, task_names
+from app.shell import layout
+from app.shell.address import current_task, link, parameter, set_parameters
+from app.shell.run_choice import available
 from core.evaluation import metrics as measures
 
 _SHOWN = 60
@@ -58,24 +62,24 @@ def _tiles(found: dict[str, np.ndarray], after: int) -> None:
         ),
     )
     for column, (label, value, meaning) in zip(st.columns(len(values)), values, strict=True):
-        column.metric(label, figures.percent(value, 1), help=meaning, border=True)
+        column.metric(label, plots.percent(value, 1), help=meaning, border=True)
 
 
 def _matrix(card: RunCard, found: dict[str, np.ndarray], after: int) -> None:
     st.subheader("Every task after every task", anchor=False)
     kind = _kind(found)
-    a, names, ground = found[kind], task_names(card), figures.theme()
+    a, names, ground = found[kind], task_names(card), plots.theme()
     cell = _cell(a, after)
     left, right = st.columns([3, 2], gap="large")
     with left:
-        figure = figures.heat_map(
+        figure = plots.heat_map(
             a,
             [f"after {t + 1}" for t in range(card.tasks)],
-            figures.task_ticks(names),
+            plots.task_ticks(names),
             ground,
             hover=[[_hover(names, a, t, i) for i in range(card.tasks)] for t in range(card.tasks)],
-            cells=[[figures.percent(v) if not np.isnan(v) else "" for v in row] for row in a]
-            if card.tasks <= figures.MANY
+            cells=[[plots.percent(v) if not np.isnan(v) else "" for v in row] for row in a]
+            if card.tasks <= plots.MANY
             else None,
             titles=("images of task", ""),
             bar="share right",
@@ -83,7 +87,7 @@ def _matrix(card: RunCard, found: dict[str, np.ndarray], after: int) -> None:
             row_height=max(14, min(52, 420 // card.tasks)),
             pickable=True,
         )
-        figures.draw(figure, key=f"matrix-{card.name}-{kind}", alt=_alt(kind, a), on_pick=_pick)
+        plots.draw(figure, key=f"matrix-{card.name}-{kind}", alt=_alt(kind, a), on_pick=_pick)
         caption(
             "each row is a moment: the share of right answers for every task learned by then. The diagonal: when new.",
             "columns that fade downwards. Click a cell for the images behind it.",
@@ -99,7 +103,7 @@ def _kind(kinds: Collection[str]) -> str:
     return choice(label, "of", options, "class_incremental", widget="forgetting-kind")
 
 
-def _cell(a: np.ndarray, after: int) -> figures.Cell:
+def _cell(a: np.ndarray, after: int) -> plots.Cell:
     """`?cell=after-task`, both counted from 0; by default the task that is worst off after task `after`."""
     row, _, column = parameter("cell", "").partition("-")
     if row.isdecimal() and column.isdecimal():
@@ -110,22 +114,22 @@ def _cell(a: np.ndarray, after: int) -> figures.Cell:
     return after, int(np.nanargmin(a[after]))
 
 
-def _pick(cell: figures.Cell) -> None:
+def _pick(cell: plots.Cell) -> None:
     set_parameters(cell=f"{cell[0]}-{cell[1]}")
 
 
 def _hover(names: list[str], a: np.ndarray, t: int, i: int) -> str:
     change = a[t, i] - a[i, i]
     since = f"<br>{change:+.1%} since it was learned" if t > i and not np.isnan(change) else ""
-    return f"task {i + 1}: {figures.text(names[i], 60)}<br>after task {t + 1}: {figures.percent(a[t, i], 1)}{since}"
+    return f"task {i + 1}: {plots.text(names[i], 60)}<br>after task {t + 1}: {plots.percent(a[t, i], 1)}{since}"
 
 
 def _alt(kind: str, a: np.ndarray) -> str:
-    last = ", ".join(f"task {i + 1} {figures.percent(v)}" for i, v in enumerate(a[-1]))
+    last = ", ".join(f"task {i + 1} {plots.percent(v)}" for i, v in enumerate(a[-1]))
     return f"Accuracy on every task after every task, {accuracy.KINDS[kind].lower()}. After the last: {last}."
 
 
-def _behind(card: RunCard, kind: str, cell: figures.Cell) -> None:
+def _behind(card: RunCard, kind: str, cell: plots.Cell) -> None:
     """The images that a cell counts as wrong, those first that had been right once."""
     names = task_names(card)
     after, task = _cell_controls(card, names, cell)
@@ -162,7 +166,7 @@ def _thumbnails(card: RunCard, kind: str, rows: Predictions, start: int, end: in
     )
 
 
-def _cell_controls(card: RunCard, names: list[str], cell: figures.Cell) -> figures.Cell:
+def _cell_controls(card: RunCard, names: list[str], cell: plots.Cell) -> plots.Cell:
     """The same choice as a click on the matrix, for the keyboard."""
     st.session_state["forgetting-task"], st.session_state["forgetting-after"] = cell[1], cell[0]
 
@@ -194,23 +198,23 @@ def _wrong_in_words(found: accuracy.CellImages, new: bool) -> str:
 
 def _over_time(card: RunCard, found: dict[str, np.ndarray], after: int) -> None:
     """A curve a task, and what being told the task would give."""
-    a, ground, names = found["class_incremental"], figures.theme(), task_names(card)
+    a, ground, names = found["class_incremental"], plots.theme(), task_names(card)
     left, right = st.columns([3, 2], gap="large")
     with left:
         st.subheader("A curve a task", anchor=False)
         lit = _lit(card, a, after)
         paint = colours(card.tasks, ground, lit if card.tasks > DISTINCT else None)
         lines = [
-            figures.Line(f"{i + 1}: {name}", a[:, i], paint[i], wide=i == lit and card.tasks > DISTINCT)
+            plots.Line(f"{i + 1}: {name}", a[:, i], paint[i], wide=i == lit and card.tasks > DISTINCT)
             for i, name in enumerate(names)
         ]
         ticks = [str(t + 1) for t in range(card.tasks)]
-        figure = figures.curves(
+        figure = plots.curves(
             sorted(lines, key=lambda line: line.wide), ticks, ground, titles=("after task", "accuracy"), at=after
         )
         if card.tasks > DISTINCT:
             figure["layout"]["showlegend"] = False
-        figures.draw(figure, key=f"curves-{card.name}", alt="Accuracy on each task over task time.")
+        plots.draw(figure, key=f"curves-{card.name}", alt="Accuracy on each task over task time.")
         caption(
             "the accuracy on each task from the moment it was learned, with the task unknown.",
             "a step down when one particular task arrives: the two are probably alike.",
@@ -230,18 +234,18 @@ def _oracle(card: RunCard, found: dict[str, np.ndarray], after: int) -> None:
     if "task_aware" not in found:
         st.caption("This method does not answer with the task given.")
         return
-    ground = figures.theme()
+    ground = plots.theme()
     tasks = after + 1
     blue, orange = colours(2, ground)
     unknown, given = (found[kind][after, :tasks] for kind in ("class_incremental", "task_aware"))
-    figure = figures.gaps(
-        figures.Line("task unknown", unknown, blue),
-        figures.Line("task given", given, orange),
-        figures.task_ticks(task_names(card))[:tasks],
+    figure = plots.gaps(
+        plots.Line("task unknown", unknown, blue),
+        plots.Line("task given", given, orange),
+        plots.task_ticks(task_names(card))[:tasks],
         ground,
         title=f"accuracy after task {tasks}",
     )
-    figures.draw(figure, key=f"oracle-{card.name}", alt="Accuracy per task without and with the task given.")
+    plots.draw(figure, key=f"oracle-{card.name}", alt="Accuracy per task without and with the task given.")
     caption(
         "for each task, the accuracy when the model must find the task (dot) and when it is told (ring).",
         "long bars: there the adapter still knows, but is not picked.",
@@ -253,12 +257,12 @@ def _methods(card: RunCard, after: int) -> None:
     """All runs of the same images, one curve each."""
     st.subheader("All methods on one axis", anchor=False)
     peers = same_stream(card)
-    ground = figures.theme()
+    ground = plots.theme()
     place = [peer.name for peer in peers].index(card.name)
     paint = colours(len(peers), ground, None if len(peers) <= DISTINCT else place)
     names = distinct_titles(peers)
     lines = [
-        figures.Line(
+        plots.Line(
             names[at],
             accuracy.seen_accuracy(accuracy.matrices(metrics(peer), peer.tasks)["class_incremental"]),
             paint[at] if len(peers) <= DISTINCT else (ACCENT if at == place else GREY)[ground],
@@ -268,8 +272,8 @@ def _methods(card: RunCard, after: int) -> None:
     ]
     ticks = [str(t + 1) for t in range(card.tasks)]
     titles = ("after task", "accuracy on all tasks so far")
-    figure = figures.curves(lines, ticks, ground, titles=titles, at=after)
-    figures.draw(figure, key="methods", alt=_methods_alt(lines))
+    figure = plots.curves(lines, ticks, ground, titles=titles, at=after)
+    plots.draw(figure, key="methods", alt=_methods_alt(lines))
     caption(
         f"the mean accuracy on all tasks learned so far, for {len(peers)} runs of the same images in the same order; "
         "the wide line is this run.",
@@ -299,8 +303,8 @@ def _beaten(card: RunCard, peers: list[RunCard]) -> None:
         )
 
 
-def _methods_alt(lines: list[figures.Line]) -> str:
-    return "Mean accuracy at the end: " + ", ".join(f"{line.name} {figures.percent(line.values[-1])}" for line in lines)
+def _methods_alt(lines: list[plots.Line]) -> str:
+    return "Mean accuracy at the end: " + ", ".join(f"{line.name} {plots.percent(line.values[-1])}" for line in lines)
 
 
 def same_stream(card: RunCard) -> list[RunCard]:

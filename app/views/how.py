@@ -8,11 +8,13 @@ from html import escape
 import numpy as np
 import streamlit as st
 
-from app import textbook
-from app.loading import Predictions, class_names, gates, images, manifest, metrics, predictions, task_names
-from app.state import RunCard, current_task, link, parameter, set_parameters
-from app.widgets import explanation, layout, thumbnails
-from app.widgets.captions import caption
+from app.components import explanation, thumbnails
+from app.components.captions import caption
+from app.reading import textbook
+from app.reading.cards import RunCard
+from app.reading.tables import Predictions, class_names, gates, images, manifest, metrics, predictions, task_names
+from app.shell import layout
+from app.shell.address import current_task, link, parameter, set_parameters
 
 STEPS = ("Freeze", "Adapter", "Next task", "Clusters", "Retrieve", "Mistakes")
 _PER_COMPONENT, _COMPONENTS = 6, 8

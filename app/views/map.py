@@ -8,12 +8,13 @@ import io
 import numpy as np
 import streamlit as st
 
-from app import pointmaps
-from app.loading import Images, class_names, images, predictions, spaces, task_names
-from app.state import RunCard, current_task, link, parameter, set_parameters
-from app.widgets import layout, thumbnails
-from app.widgets.captions import caption
-from app.widgets.point_map import point_map
+from app.components import thumbnails
+from app.components.captions import caption
+from app.components.point_map import point_map, run_points
+from app.reading.cards import RunCard
+from app.reading.tables import Images, class_names, images, predictions, spaces, task_names
+from app.shell import layout
+from app.shell.address import current_task, link, parameter, set_parameters
 
 _SHOWN = 120
 """Thumbnails below the map; the table and the CSV have the whole selection."""
@@ -29,10 +30,10 @@ def render() -> None:
         layout.empty("This run was made without a map.", "Train one with a map", "train")
         return
     space, colour, outlines = _choices(card)
-    points = pointmaps.build(card, space, colour, current_task(card.tasks), outlines)
+    points = run_points.build(card, space, colour, current_task(card.tasks), outlines)
     event = point_map(points, key=f"map-{card.name}", height=560)
     caption(
-        f"every test image and some training images, {pointmaps.SPACES[space].where}. Ring: wrong task retrieved.",
+        f"every test image and some training images, {run_points.SPACES[space].where}. Ring: wrong task retrieved.",
         "clusters of one task that touch another's, and rings between them. Shift and drag to select, click for one.",
         "an image is answered with the adapter of the task that was retrieved for it. Distances between far clusters "
         "carry no meaning: only who is near whom does.",
@@ -46,8 +47,8 @@ def _choices(card: RunCard) -> tuple[str, str, bool]:
     """Space, colour and whether components are outlined, from the URL and from the controls beside the map."""
     known = spaces(card)
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        space = _choice("Space", "space", known, {name: pointmaps.SPACES[name].title for name in known}, known[0])
-        colour = _choice("Colour", "colour", tuple(pointmaps.COLOURS), pointmaps.COLOURS, "task")
+        space = _choice("Space", "space", known, {name: run_points.SPACES[name].title for name in known}, known[0])
+        colour = _choice("Colour", "colour", tuple(run_points.COLOURS), run_points.COLOURS, "task")
         # Components are fitted in the space where tasks are retrieved; elsewhere their outlines overlap.
         default = "on" if space == "whitened" else "off"
         outlines = _choice("Components", "outlines", ("off", "on"), {"off": "hidden", "on": "outlined"}, default)

@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from app import pointmaps
-from app.estimates import estimate
-from app.loading import metrics, predictions, spaces
-from app.state import RunCard, available, current_task
-from app.widgets import layout
-from app.widgets.captions import caption
-from app.widgets.point_map import point_map
+from app.components.captions import caption
+from app.components.point_map import point_map, run_points
+from app.reading.cards import RunCard
+from app.reading.tables import metrics, predictions, spaces
+from app.shell import layout
+from app.shell.address import current_task
+from app.shell.run_choice import available
+from app.training.estimates import estimate
 
 _TILES = (
     (
@@ -98,10 +99,10 @@ def _map(card: RunCard) -> None:
         return
     # Where tasks are told apart, if the run has such a space: there a ring lies beside what misled it.
     space = "whitened" if "whitened" in known else known[0]
-    points = pointmaps.build(card, space, "task", current_task(card.tasks))
+    points = run_points.build(card, space, "task", current_task(card.tasks))
     point_map(points, key=f"start-{card.name}", height=360, selectable=False)
     caption(
-        f"every image as a point, {pointmaps.SPACES[space].where}. Press **Play** to see the tasks arrive.",
+        f"every image as a point, {run_points.SPACES[space].where}. Press **Play** to see the tasks arrive.",
         "rings: images that were taken for another task's. Point at one to see it.",
         "an image is answered with the adapter of the task that it is taken for, so a ring is usually a mistake. "
         "Distances between far clusters carry no meaning.",

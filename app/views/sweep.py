@@ -10,13 +10,15 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from app import sources
-from app.estimates import duration
-from app.presets import configuration
-from app.state import parameter, runs_folder, set_parameters
-from app.widgets import figures, layout
-from app.widgets.captions import caption
-from app.widgets.palette import colours
+from app.components.captions import caption
+from app.figures import plots
+from app.figures.palette import colours
+from app.shell import layout
+from app.shell.address import parameter, set_parameters
+from app.shell.run_choice import runs_folder
+from app.training import sources
+from app.training.estimates import duration
+from app.training.presets import configuration
 from core.backbones import EMBEDDED
 from core.errors import UserError
 from core.methods import method_names
@@ -160,8 +162,8 @@ def _cell(row: Row) -> str:
 
 def _results(name: str, found: list[Group]) -> None:
     st.subheader("Mean accuracy on the tasks seen", anchor=False)
-    ground = figures.theme()
-    figures.draw(curves_figure(found, ground), key=f"sweep-{name}", alt=_alt(found))
+    ground = plots.theme()
+    plots.draw(curves_figure(found, ground), key=f"sweep-{name}", alt=_alt(found))
     caption(
         "accuracy with the task unknown, averaged over the tasks seen so far and over seeds; the band is the 95% "
         "interval of the mean.",
@@ -190,7 +192,7 @@ def _title(measure: str) -> str:
     return _TITLES.get(measure, measure.replace("_", " "))
 
 
-def curves_figure(found: Sequence[Group], ground: figures.Theme) -> figures.Figure:
+def curves_figure(found: Sequence[Group], ground: plots.Theme) -> plots.Figure:
     """A curve a group with its interval as a band."""
     shown = [(group, *mean_curve(group)) for group in found if group.metrics]
     paint = colours(len(shown), ground)
@@ -198,12 +200,12 @@ def curves_figure(found: Sequence[Group], ground: figures.Theme) -> figures.Figu
     lines, bands = [], []
     for (group, mean, half), colour in zip(shown, paint, strict=True):
         padded = np.pad(mean, (0, count - len(mean)), constant_values=np.nan)
-        lines.append(figures.Line(group.name, padded, colour))
+        lines.append(plots.Line(group.name, padded, colour))
         known = np.flatnonzero(~np.isnan(mean) & ~np.isnan(half))
         if len(known):
             bands.append(_band(known, mean[known], half[known], colour))
     names = [str(task + 1) for task in range(count)]
-    figure = figures.curves(lines, names, ground, titles=("tasks learned", "mean accuracy on the tasks seen"))
+    figure = plots.curves(lines, names, ground, titles=("tasks learned", "mean accuracy on the tasks seen"))
     figure["data"] = [*bands, *figure["data"]]
     return figure
 

@@ -9,13 +9,14 @@ from typing import Any
 
 import streamlit as st
 
-from app import datasets, demo, estimates, sources
-from app.presets import PRESETS, Preset, configuration
-from app.state import RUN, TASK, parameter, runs_folder, set_parameters
-from app.widgets import layout
-from app.widgets.job_view import job_view
-from app.widgets.run_list import run_list
-from app.widgets.train_settings import settings
+from app.shell import demo, layout
+from app.shell.address import RUN, TASK, parameter, set_parameters
+from app.shell.run_choice import runs_folder
+from app.shell.run_list import run_list
+from app.training import datasets, estimates, sources
+from app.training.job_view import job_view
+from app.training.presets import PRESETS, Preset, configuration
+from app.training.train_settings import settings
 from core.backbones import EMBEDDED
 from core.errors import UserError
 from core.runs import jobs

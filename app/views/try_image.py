@@ -15,13 +15,14 @@ import numpy as np
 import streamlit as st
 from PIL import Image
 
-from app import demo
-from app.explain import Answer, Cluster
-from app.helper import helper
-from app.loading import images
-from app.state import RunCard, link, parameter, set_parameters
-from app.widgets import explanation, layout, thumbnails
-from app.widgets.captions import caption
+from app.components import explanation, thumbnails
+from app.components.captions import caption
+from app.reading.cards import RunCard
+from app.reading.explain import Answer, Cluster
+from app.reading.tables import images
+from app.shell import demo, layout
+from app.shell.address import link, parameter, set_parameters
+from app.workers.helper import helper
 from core.errors import UserError
 from core.runs.sprites import PIXEL_ART, read_thumbnail
 

@@ -10,14 +10,16 @@ from functools import partial
 import numpy as np
 import streamlit as st
 
-from app import whatif
-from app.loading import task_names
-from app.state import TASK, RunCard, current_task, link, set_parameters
-from app.widgets import layout, thumbnails
-from app.widgets.captions import caption
-from app.widgets.choice import choice
-from app.widgets.confusion import Cell, address, chosen_cell, confusion
-from app.widgets.figures import percent
+from app.components import thumbnails
+from app.components.captions import caption
+from app.components.choice import choice
+from app.components.confusion import Cell, address, chosen_cell, confusion
+from app.figures.plots import percent
+from app.reading.cards import RunCard
+from app.reading.tables import task_names
+from app.shell import layout
+from app.shell.address import TASK, current_task, link, set_parameters
+from app.workers import questions
 from core.errors import UserError
 from core.retrieval.questions import SPHERES, Answer, Settings
 
@@ -32,8 +34,8 @@ def render() -> None:
     card = layout.run_to_explore()
     if card is None or not _possible(card):
         return
-    known, task = whatif.known_spaces(card), current_task(card.tasks)
-    settings = whatif.chosen(known, task)
+    known, task = questions.known_spaces(card), current_task(card.tasks)
+    settings = questions.chosen(known, task)
     st.markdown(
         "What if tasks were told apart in another way? The embeddings and the adapters stay as they are; only "
         "retrieval is done again, with the settings below."
@@ -58,9 +60,9 @@ def render() -> None:
 
 def _possible(card: RunCard) -> bool:
     """Whether something can be asked; otherwise names the next click."""
-    reason = whatif.why_not(card)
+    reason = questions.why_not(card)
     if reason:
-        message, other = f"“{layout.plain(card.title)}” {reason}.", whatif.another()
+        message, other = f"“{layout.plain(card.title)}” {reason}.", questions.another()
         if other is None:
             layout.empty(message, "Train one that retrieves tasks", "train")
         else:
@@ -77,12 +79,12 @@ def _possible(card: RunCard) -> bool:
 
 
 def _presets(settings: Settings, known: tuple[str, ...]) -> None:
-    st.session_state["whatif-preset"] = whatif.preset(settings, known)
+    st.session_state["whatif-preset"] = questions.preset(settings, known)
     st.segmented_control(
         "Start from",
-        list(whatif.PRESETS),
+        list(questions.PRESETS),
         key="whatif-preset",
-        format_func=lambda name: whatif.PRESETS[name].title,
+        format_func=lambda name: questions.PRESETS[name].title,
         on_change=_use_preset,
     )
 
@@ -90,24 +92,28 @@ def _presets(settings: Settings, known: tuple[str, ...]) -> None:
 def _use_preset() -> None:
     name = st.session_state["whatif-preset"]
     if name is not None:
-        set_parameters(**{key: whatif.PRESETS[name].values.get(key) for key in whatif.KEYS}, cell=None)
+        set_parameters(**{key: questions.PRESETS[name].values.get(key) for key in questions.KEYS}, cell=None)
 
 
 def _controls(settings: Settings, known: tuple[str, ...], task: int) -> None:
     """Every setting, in the URL; those that make no difference to the chosen mixture are switched off."""
     clustered, fitted = settings.mixture in ("class-seeded", "dp-gmm"), settings.mixture not in SPHERES
-    _list("Space", "space", {name: whatif.SPACES[name] for name in known}, settings.space, help=_SPACE)
-    _list("Mixture", "mixture", whatif.MIXTURES, settings.mixture, help=_MIXTURE, forget=("components", "covariance"))
-    counted = _COUNTED.get(settings.mixture)
-    _slider(counted or "Components", "components", whatif.COMPONENTS, str(settings.most_components), off=not counted)
-    concentration = f"{settings.concentration:g}"
-    _slider("Concentration", "concentration", whatif.CONCENTRATIONS, concentration, off=not clustered, help=_ALPHA)
+    _list("Space", "space", {name: questions.SPACES[name] for name in known}, settings.space, help=_SPACE)
     _list(
-        "Covariance", "covariance", whatif.covariances(settings.mixture), settings.covariance, off=not fitted,
+        "Mixture", "mixture", questions.MIXTURES, settings.mixture, help=_MIXTURE, forget=("components", "covariance")
+    )
+    counted = _COUNTED.get(settings.mixture)
+    _slider(counted or "Components", "components", questions.COMPONENTS, str(settings.most_components), off=not counted)
+    concentration = f"{settings.concentration:g}"
+    _slider("Concentration", "concentration", questions.CONCENTRATIONS, concentration, off=not clustered, help=_ALPHA)
+    _list(
+        "Covariance", "covariance", questions.covariances(settings.mixture), settings.covariance, off=not fitted,
         help=_COVARIANCE,
     )  # fmt: skip
-    _slider("Dimensions", "dimensions", whatif.DIMENSIONS, str(settings.dimensions), off=not fitted, help=_DIMENSIONS)
-    choice("Shortlist", "shortlist", whatif.shortlists(task), "1", widget="whatif-shortlist")
+    _slider(
+        "Dimensions", "dimensions", questions.DIMENSIONS, str(settings.dimensions), off=not fitted, help=_DIMENSIONS
+    )
+    choice("Shortlist", "shortlist", questions.shortlists(task), "1", widget="whatif-shortlist")
 
 
 _COUNTED = {
@@ -166,7 +172,7 @@ def _asked(card: RunCard, settings: Settings) -> Answer | None:
         line.caption(f":material/hourglass_top: {doing}: {seconds:.0f} s")
 
     try:
-        return whatif.ask(card, settings, tick)
+        return questions.ask(card, settings, tick)
     except UserError as error:
         layout.problem_line(str(error))
         return None

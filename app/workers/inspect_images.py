@@ -18,7 +18,7 @@ from core.errors import UserError
 from core.runs.sprites import thumbnail
 
 if TYPE_CHECKING:
-    from core.data.streams import Stream
+    from core.data.tasks import Stream
 
 SAMPLE_CLASSES = 100
 SAMPLES = 6

@@ -17,7 +17,7 @@ from core.data.division import Part, by_count, by_list, by_prefix
 from core.data.images import ImageSet, Item
 from core.data.report import LISTED, TINY_CLASS, ClassCount, Report, Skipped
 from core.data.selection import Shelf, duplicates, fill
-from core.data.streams import HeldOut, Stream, Task
+from core.data.tasks import HeldOut, Stream, Task
 from core.errors import UserError, nearest
 from core.files import cache_folder
 

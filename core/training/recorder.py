@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from core.data.streams import Stream, Task
+from core.data.tasks import Stream, Task
 from core.evaluation.evaluator import Evaluator
 from core.methods.base import PAST_IS_FROZEN, Method
 from core.methods.inputs import Inputs, Memo

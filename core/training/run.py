@@ -19,7 +19,8 @@ from core.backbones.vit import Backbone
 from core.config import RunConfig, validate
 from core.data.images import ImageSet
 from core.data.shifts import check_shift
-from core.data.streams import Stream, open_stream
+from core.data.streams import open_stream
+from core.data.tasks import Stream
 from core.errors import UserError
 from core.evaluation.cost import peak_memory_bytes
 from core.evaluation.evaluator import Evaluator

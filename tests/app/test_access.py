@@ -13,8 +13,8 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from app import access, demo
-from app.access import Access
+from app.shell import access, demo
+from app.shell.access import Access
 
 PASSWORD = "correct horse ☂"
 

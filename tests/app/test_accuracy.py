@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app import accuracy
-from app.loading import Predictions
+from app.reading import accuracy
+from app.reading.tables import Predictions
 
 NAN = float("nan")
 JOINT = np.array([[NAN, NAN, NAN], [NAN, NAN, NAN], [0.5, 0.75, 1.0]])
@@ -71,11 +71,11 @@ def test_behind_a_cell_the_forgotten_images_come_first() -> None:
 
 
 def test_cells_agree_with_the_matrices_of_metrics(tmp_path: Path) -> None:
-    from app.loading import metrics, predictions
-    from app.state import _card
+    from app.reading.cards import run_card
+    from app.reading.tables import metrics, predictions
     from tests.app.learned_run import learned_run
 
-    card = _card(learned_run(tmp_path), recorded=False)
+    card = run_card(learned_run(tmp_path), recorded=False)
     for kind, a in accuracy.matrices(metrics(card), 2).items():
         for t, i in np.argwhere(~np.isnan(a)):
             found = accuracy.cell_images(predictions(card), kind, int(t), int(i))

@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from app import block_maps
+from app.reading import block_maps
 from core.runs.schema import BackboneInfo
 from tests.app.learned_run import gates
 

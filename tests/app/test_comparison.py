@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from app import comparison
-from app.loading import Images, Predictions
+from app.reading import comparison
+from app.reading.tables import Images, Predictions
 from tests.app.test_accuracy import answers
 
 

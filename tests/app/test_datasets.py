@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app import datasets
+from app.training import datasets
 from core.errors import UserError
 
 

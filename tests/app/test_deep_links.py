@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from app import state
-from app.navigation import entries
+from app.reading import cards
+from app.shell.navigation import entries
 from core.errors import UserError
 from tests.app.learned_run import learned_run
 
@@ -36,7 +36,7 @@ def page(path: str, query: dict[str, str]) -> AppTest:
 
         import streamlit as st
 
-        from app import navigation
+        from app.shell import navigation
 
         pages = {path: navigation.page(path) for path in navigation.entries()}
         st.navigation(list(pages.values()), position="hidden")
@@ -52,7 +52,7 @@ def page(path: str, query: dict[str, str]) -> AppTest:
 def test_any_link_opens_its_page(path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     runs = tmp_path / "runs"
     monkeypatch.setenv("PROTEUS_RUNS", str(runs))
-    monkeypatch.setattr(state, "RECORDED_RUNS", tmp_path / "demos")
+    monkeypatch.setattr(cards, "RECORDED_RUNS", tmp_path / "demos")
     learned_run(runs, "a-run")
     rng = random.Random(path)
     for number in range(LINKS):
@@ -71,7 +71,7 @@ def test_what_is_no_path_is_said_or_passed_over(
     path: str, key: str, value: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PROTEUS_RUNS", str(tmp_path / "runs"))
-    monkeypatch.setattr("app.datasets.inspect", _unread)
+    monkeypatch.setattr("app.training.datasets.inspect", _unread)
     test = page(path, {key: value})
     assert not test.exception, [error.value for error in test.exception]
 

@@ -11,7 +11,8 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 from streamlit.testing.v1 import AppTest
 
-from app import demo, navigation, sprites, state
+from app.reading import cards
+from app.shell import demo, navigation, run_choice, sprites
 from core.data.catalog import SPLIT_DIGITS
 from core.errors import UserError
 from core.runs import jobs, turns
@@ -27,8 +28,8 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PROTEUS_RUNS", str(tmp_path / "runs"))
     monkeypatch.setenv("PROTEUS_DEMO", "1")
     monkeypatch.setenv(turns.VARIABLE, "")  # so that it is taken back
-    monkeypatch.setattr(state, "RECORDED_RUNS", tmp_path / "demos")
-    monkeypatch.setattr(state, "_visitor", lambda: ONE)  # AppTest has no cookies
+    monkeypatch.setattr(cards, "RECORDED_RUNS", tmp_path / "demos")
+    monkeypatch.setattr(run_choice, "_visitor", lambda: ONE)  # AppTest has no cookies
     navigation.entries.cache_clear()
     yield tmp_path / "runs"
     navigation.entries.cache_clear()
@@ -40,7 +41,7 @@ def page(module: str, **query: str) -> AppTest:
 
         import streamlit as st
 
-        from app import navigation
+        from app.shell import navigation
 
         st.navigation([navigation.page(path) for path in navigation.entries()], position="hidden")
         import_module(f"app.views.{st.session_state.module}").render()
@@ -160,7 +161,7 @@ def test_messages_name_no_folder_of_the_machine(runs: Path) -> None:
 def test_outside_a_demo_nothing_is_limited(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PROTEUS_DEMO")
     navigation.entries.cache_clear()
-    assert "data" in navigation.entries() and state.runs_folder() == runs
+    assert "data" in navigation.entries() and run_choice.runs_folder() == runs
     assert demo.without_paths(f"{runs}") == str(runs)
 
 

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.loading import Predictions
+from app.components.confusion import counts
+from app.components.confusion.component import _checked
+from app.reading.tables import Predictions
 from app.views import errors, how
-from app.widgets.confusion import counts
-from app.widgets.confusion.component import _checked
 
 
 def answers(task, retrieved, label, predicted, margin) -> Predictions:

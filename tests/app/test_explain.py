@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.explain import (
+from app.reading.explain import (
     Answer,
     Cluster,
     Names,

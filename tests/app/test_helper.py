@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from app.helper import Helper
+from app.workers.helper import Helper
 from core.errors import UserError
 
 ECHO = """

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from app import state
+from app.reading import cards
 from tests.app.learned_run import learned_run
 from tests.unit.run_folder import write_run
 
@@ -20,14 +20,14 @@ from tests.unit.run_folder import write_run
 def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder for runs; there are no demos."""
     monkeypatch.setenv("PROTEUS_RUNS", str(tmp_path / "runs"))
-    monkeypatch.setattr(state, "RECORDED_RUNS", tmp_path / "demos")
+    monkeypatch.setattr(cards, "RECORDED_RUNS", tmp_path / "demos")
     return tmp_path / "runs"
 
 
 def forgetting() -> None:
     import streamlit as st
 
-    from app import navigation
+    from app.shell import navigation
     from app.views.forgetting import render
 
     st.navigation([navigation.page(path) for path in navigation.entries()], position="hidden")
@@ -37,7 +37,7 @@ def forgetting() -> None:
 def blocks() -> None:
     import streamlit as st
 
-    from app import navigation
+    from app.shell import navigation
     from app.views.blocks import render
 
     st.navigation([navigation.page(path) for path in navigation.entries()], position="hidden")
@@ -47,7 +47,7 @@ def blocks() -> None:
 def compare() -> None:
     import streamlit as st
 
-    from app import navigation
+    from app.shell import navigation
     from app.views.compare import render
 
     st.navigation([navigation.page(path) for path in navigation.entries()], position="hidden")

@@ -17,10 +17,12 @@ import app
 for module in pkgutil.walk_packages(app.__path__, "app."):
     if module.name not in ("app.main", "app.server"):
         importlib.import_module(module.name)
-from app import estimates, loading, state
-from app.widgets.run_list import take_in, zipped_run
-card = next(card for card in state.available() if not card.recorded)
-loading.manifest(card), loading.images(card), loading.predictions(card), loading.gates(card)
+from app.reading import tables
+from app.shell import run_choice
+from app.shell.run_list import take_in, zipped_run
+from app.training import estimates
+card = next(card for card in run_choice.available() if not card.recorded)
+tables.manifest(card), tables.images(card), tables.predictions(card), tables.gates(card)
 packed = zipped_run(card.folder)
 card.folder.rename(card.folder.with_name("moved"))
 take_in(io.BytesIO(packed), "a.zip")

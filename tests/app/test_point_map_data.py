@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from streamlit.testing.v1 import AppTest
 
-from app.widgets import palette
-from app.widgets.point_map import Column, Ellipse, MapData, pack
+from app.components.point_map import Column, Ellipse, MapData, pack
+from app.figures import palette
 
 HIDDEN = 65_535
 

@@ -7,41 +7,43 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app import pointmaps, state
-from app.loading import images
+from app.components.point_map import run_points
+from app.reading import cards
+from app.reading.tables import images
+from app.shell import run_choice
 from tests.unit.run_folder import write_run
 
 
 @pytest.fixture
-def card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> state.RunCard:
+def card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> cards.RunCard:
     monkeypatch.setenv("PROTEUS_RUNS", str(tmp_path))
     write_run(tmp_path, "a-run")
-    return next(card for card in state.available() if card.name == "a-run")
+    return next(card for card in run_choice.available() if card.name == "a-run")
 
 
-@pytest.mark.parametrize("colour", list(pointmaps.COLOURS))
-def test_every_colour_names_every_point(card: state.RunCard, colour: str) -> None:
-    points = pointmaps.build(card, "own", colour, 1)
+@pytest.mark.parametrize("colour", list(run_points.COLOURS))
+def test_every_colour_names_every_point(card: cards.RunCard, colour: str) -> None:
+    points = run_points.build(card, "own", colour, 1)
     assert points.points == 8 and points.category.max() < len(points.names)
 
 
-def test_rings_are_the_images_sent_to_a_wrong_task(card: state.RunCard) -> None:
-    points = pointmaps.build(card, "own", "task", 1)
+def test_rings_are_the_images_sent_to_a_wrong_task(card: cards.RunCard) -> None:
+    points = run_points.build(card, "own", "task", 1)
     assert np.flatnonzero(points.rings[0]).tolist() == [0, 4]
 
 
-def test_outcome_tells_wrong_task_from_wrong_class(card: state.RunCard) -> None:
-    points = pointmaps.build(card, "own", "correct", 1)
+def test_outcome_tells_wrong_task_from_wrong_class(card: cards.RunCard) -> None:
+    points = run_points.build(card, "own", "correct", 1)
     outcomes = [points.names[code] for code in points.category[0]]
     assert outcomes[0] == outcomes[4] == "wrong task, right class"
     assert set(outcomes) == {"wrong task, right class", "right"}
 
 
 def test_an_outline_is_drawn_for_every_component_that_is_there() -> None:
-    card = next(card for card in state.available() if card.name == "proteus-split-digits")  # a recorded demo
-    without = pointmaps.build(card, "own", "task", 1)
+    card = next(card for card in run_choice.available() if card.name == "proteus-split-digits")  # a recorded demo
+    without = run_points.build(card, "own", "task", 1)
     assert not without.ellipses
-    drawn = pointmaps.build(card, "own", "task", 1, outlines=True)
+    drawn = run_points.build(card, "own", "task", 1, outlines=True)
     known, counts = images(card), []
     for frame, ellipses in enumerate(drawn.ellipses):
         shown = np.isfinite(drawn.xy[frame, :, 0])
@@ -58,7 +60,7 @@ def test_an_outline_is_drawn_for_every_component_that_is_there() -> None:
 def test_an_outline_has_the_shape_of_its_cloud(angle: float) -> None:
     cloud = np.random.default_rng(0).normal(size=(4000, 2)) * [3, 1]
     turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
-    ellipse = pointmaps.Ellipse(*pointmaps._cloud(cloud @ turn + [5, -2]), 0, 1.0)
+    ellipse = run_points.Ellipse(*run_points._cloud(cloud @ turn + [5, -2]), 0, 1.0)
     assert (ellipse.cx, ellipse.cy) == pytest.approx((5, -2), abs=0.2)
     # The tenth of the cloud that lies farthest out is left out.
     assert ellipse.rx / ellipse.ry == pytest.approx(2.3, abs=0.4) and 1.1 < ellipse.ry < 1.6
@@ -67,7 +69,7 @@ def test_an_outline_has_the_shape_of_its_cloud(angle: float) -> None:
 
 def test_one_stray_image_does_not_move_an_outline() -> None:
     cloud = np.random.default_rng(0).normal(size=(50, 2))
-    alone = pointmaps.Ellipse(*pointmaps._cloud(cloud), 0, 1.0)
+    alone = run_points.Ellipse(*run_points._cloud(cloud), 0, 1.0)
     cloud[0] = [500, 500]
-    astray = pointmaps.Ellipse(*pointmaps._cloud(cloud), 0, 1.0)
+    astray = run_points.Ellipse(*run_points._cloud(cloud), 0, 1.0)
     assert abs(astray.cx - alone.cx) < 0.3 and astray.rx < 1.5 * alone.rx

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.estimates import Estimate, Images, Reference, Work, duration, estimate, planned_work, predict
-from app.presets import PRESETS, configuration, default_choices, stream_choices
+from app.training.estimates import Estimate, Images, Reference, Work, duration, estimate, planned_work, predict
+from app.training.presets import PRESETS, configuration, default_choices, stream_choices
 from core.config import RunConfig
 from core.methods import method_names
 

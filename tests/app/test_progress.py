@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app import progress
-from app.progress import AccuracyPoint, LossPoint, accuracy_curves, headline, loss_curve
+from app.reading import progress
+from app.reading.progress import AccuracyPoint, LossPoint, accuracy_curves, headline, loss_curve
 from core.runs.schema import Status
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from app import textbook
+from app.reading import textbook
 from tests.unit.run_folder import manifest
 
 OWN = {"sites": {"0/q": {"norm": 3.0, "active": True}, "0/v": {"norm": 4.0, "active": True}}}

@@ -6,7 +6,8 @@ import pytest
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
-from app import sprites
+from app.reading import cards
+from app.shell import sprites
 
 
 @pytest.fixture
@@ -83,7 +84,7 @@ def test_recorded_runs_come_second(runs: Path, tmp_path: Path):
     folders = (runs, recorded)
     assert sprites.find_sheet(RUN, "000.webp", folders).read_bytes() == b"RIFF-first"
     assert sprites.find_sheet("demo", "000.webp", folders).read_bytes() == b"demo"
-    assert sprites.runs_folders() == (runs, sprites.RECORDED_RUNS)
+    assert sprites.runs_folders() == (runs, cards.RECORDED_RUNS)
 
 
 def test_a_base_path_is_part_of_route_and_address(runs: Path):

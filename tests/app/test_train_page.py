@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from app.presets import configuration
+from app.training.presets import configuration
+from app.training.train_settings import GATED
 from app.views.train import command
-from app.widgets.train_settings import GATED
 from core import flags
 from core.config import RunConfig, validate
 from core.methods import method_class, method_names
@@ -131,7 +131,7 @@ def test_hostile_titles_are_text(runs):
 
 
 def test_a_run_is_zipped_as_it_is_exported(runs, tmp_path):
-    from app.widgets.run_list import zipped_run
+    from app.shell.run_list import zipped_run
 
     folder = write_run(runs, "one")
     assert zipped_run(folder) == export_run(Run(folder), tmp_path / "one.zip").read_bytes()

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from app import state, whatif
-from app.helper import Helper, helper
-from app.sprites import RECORDED_RUNS
-from app.state import RunCard
+from app.reading import cards
+from app.reading.cards import RECORDED_RUNS, RunCard
+from app.shell import address
+from app.workers import questions
+from app.workers.helper import Helper, helper
 from core.errors import UserError
 from core.retrieval.questions import Settings
 from tests.unit.run_folder import write_run
@@ -38,7 +39,7 @@ def worker() -> Iterator[Helper]:
 def page() -> None:
     import streamlit as st
 
-    from app import navigation
+    from app.shell import navigation
     from app.views.whatif import render
 
     st.navigation([navigation.page(path) for path in navigation.entries()], position="hidden")
@@ -66,7 +67,7 @@ def tiles(test: AppTest) -> dict[str, str]:
 
 
 def test_without_a_run_the_next_click_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(state, "RECORDED_RUNS", tmp_path / "none")
+    monkeypatch.setattr(cards, "RECORDED_RUNS", tmp_path / "none")
     assert "There is no run to look at yet" in said(shown())
 
 
@@ -79,7 +80,7 @@ def test_one_model_for_all_tasks_offers_a_run_that_retrieves() -> None:
 def test_without_any_run_that_retrieves_it_offers_to_train_one(
     runs: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(state, "RECORDED_RUNS", tmp_path / "none")
+    monkeypatch.setattr(cards, "RECORDED_RUNS", tmp_path / "none")
     write_run(runs, promises=["past_is_frozen"])
     test = shown(run="a-run")
     assert "kept no training images" in said(test) and links(test) == ["Train one that retrieves tasks"]
@@ -97,13 +98,13 @@ def test_after_the_first_task_there_is_none_to_pick() -> None:
 
 def test_the_page_tells_what_the_run_did_and_what_would_be(worker: Helper) -> None:
     shipped = shown(run=DEMO)
-    kept = whatif.ask(CARD, Settings(after_task=4), lambda: None)
+    kept = questions.ask(CARD, Settings(after_task=4), lambda: None)
     assert tiles(shipped)["Right task retrieved"] == f"{kept.after.retrieval:.1%}"
     assert "None: all **359** test images" in said(shipped)
     assert shipped.segmented_control(key="whatif-preset").value == "shipped"
     literal = shown(run=DEMO, space="frozen", mixture="dp-gmm", shortlist="2")
     assert literal.segmented_control(key="whatif-preset").value == "literal"
-    found = whatif.ask(CARD, Settings(space="frozen", mixture="dp-gmm", shortlist=2, after_task=4), lambda: None)
+    found = questions.ask(CARD, Settings(space="frozen", mixture="dp-gmm", shortlist=2, after_task=4), lambda: None)
     assert tiles(literal) == {
         "Right task retrieved": f"{found.after.retrieval:.1%}",
         "Accuracy": f"{found.after.accuracy:.1%}",
@@ -142,7 +143,7 @@ def test_earlier_times_have_fewer_tasks(worker: Helper) -> None:
 
 def test_a_cell_of_the_matrix_lists_its_images(worker: Helper) -> None:
     test = shown(run=DEMO, space="frozen", mixture="dp-gmm", cell="1-4")
-    found = whatif.ask(CARD, Settings(space="frozen", mixture="dp-gmm", after_task=4), lambda: None)
+    found = questions.ask(CARD, Settings(space="frozen", mixture="dp-gmm", after_task=4), lambda: None)
     assert f"sent to “8, 9”: {found.confusion[1, 4]} images" in said(test)
     assert "sent to" not in said(shown(run=DEMO, cell="9-9"))
 
@@ -150,7 +151,7 @@ def test_a_cell_of_the_matrix_lists_its_images(worker: Helper) -> None:
 @pytest.mark.parametrize("tasks", [2, 10])
 def test_a_bound_that_says_nothing_is_called_vacuous(tasks: int, worker: Helper) -> None:
     """Above 1 − 1/T, the error of guessing."""
-    found = whatif.ask(CARD, Settings(after_task=4), lambda: None)
+    found = questions.ask(CARD, Settings(after_task=4), lambda: None)
     document = found.document() | {"components": [1] * tasks}
     for bound, called in ((1 - 1 / tasks - 0.01, False), (1 - 1 / tasks, True), (3.1, True)):
         path = json.dumps(document | {"bound": bound})
@@ -168,14 +169,14 @@ def test_a_bound_that_says_nothing_is_called_vacuous(tasks: int, worker: Helper)
 
 
 def test_answers_are_kept_by_settings_and_version_of_the_run(worker: Helper, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = whatif.ask(CARD, Settings(mixture="means"), lambda: None)
-    monkeypatch.setattr(whatif, "helper", lambda name: Helper(["false"]))
-    assert whatif.ask(CARD, Settings(mixture="means"), lambda: None) is first
+    first = questions.ask(CARD, Settings(mixture="means"), lambda: None)
+    monkeypatch.setattr(questions, "helper", lambda name: Helper(["false"]))
+    assert questions.ask(CARD, Settings(mixture="means"), lambda: None) is first
     with pytest.raises(UserError, match="helper process"):
-        whatif.ask(CARD, Settings(mixture="means", shortlist=2), lambda: None)
-    monkeypatch.setattr(whatif, "stamp", lambda folder: 1)
+        questions.ask(CARD, Settings(mixture="means", shortlist=2), lambda: None)
+    monkeypatch.setattr(questions, "stamp", lambda folder: 1)
     with pytest.raises(UserError, match="helper process"):
-        whatif.ask(CARD, Settings(mixture="means"), lambda: None)
+        questions.ask(CARD, Settings(mixture="means"), lambda: None)
 
 
 def test_the_process_tells_what_it_cannot_do_in_one_line(worker: Helper) -> None:
@@ -187,11 +188,11 @@ def test_the_process_tells_what_it_cannot_do_in_one_line(worker: Helper) -> None
 
 
 def test_presets_differ_and_are_recognised() -> None:
-    found = {name: Settings.model_validate(preset.values) for name, preset in whatif.PRESETS.items()}
+    found = {name: Settings.model_validate(preset.values) for name, preset in questions.PRESETS.items()}
     assert len(set(found.values())) == len(found)
-    assert {whatif.preset(settings, KNOWN) for settings in found.values()} == set(found)
-    assert whatif.preset(Settings(components=2), KNOWN) is None
-    assert whatif.preset(Settings(space="frozen-whitened", after_task=3, shortlist=2), KNOWN[1:]) == "shipped"
+    assert {questions.preset(settings, KNOWN) for settings in found.values()} == set(found)
+    assert questions.preset(Settings(components=2), KNOWN) is None
+    assert questions.preset(Settings(space="frozen-whitened", after_task=3, shortlist=2), KNOWN[1:]) == "shipped"
 
 
 @pytest.mark.parametrize(
@@ -206,5 +207,5 @@ def test_presets_differ_and_are_recognised() -> None:
     ],
 )  # fmt: skip
 def test_the_url_says_what_is_asked(query: dict[str, str], expected: dict, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(state.st, "query_params", query)
-    assert whatif.chosen(KNOWN, 4) == Settings(after_task=4, **expected)
+    monkeypatch.setattr(address.st, "query_params", query)
+    assert questions.chosen(KNOWN, 4) == Settings(after_task=4, **expected)

@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from app.navigation import entries
+from app.shell.navigation import entries
 from tests.browser.serving import CHROMIUM, FLAGS, ROOT, served
 
 SESSIONS = 5

@@ -169,23 +169,25 @@ def opened(runs: Path) -> list[dict[str, Any]]:
 
     import psutil
 
-    from app import loading, pointmaps, state
+    from app.components.point_map import run_points
+    from app.reading import tables
+    from app.shell import run_choice
     from core.evaluation.cost import peak_memory_bytes
 
     os.environ["PROTEUS_RUNS"] = str(runs)
-    card = next(card for card in state.available() if card.name == "big")
+    card = next(card for card in run_choice.available() if card.name == "big")
     steps: dict[str, Callable[[], Any]] = {
         "nothing yet": lambda: None,
-        "list of runs": state.available,
-        "manifest, metrics": lambda: (loading.manifest(card), loading.metrics(card)),
-        "images": lambda: loading.images(card),
-        "answers": lambda: loading.predictions(card),
-        "answers after the last task": lambda: loading.predictions(card).after(TASKS - 1),
-        "task scores as a matrix": lambda: loading.predictions(card).after(TASKS - 1).score_matrix(),
-        "maps": lambda: loading.maps(card, "own"),
-        "map as it is sent": lambda: pointmaps.build(card, "own", "task", TASKS - 1),
-        "map by component, outlined": lambda: pointmaps.build(card, "whitened", "component", TASKS - 1, True),
-        "embeddings of a space": lambda: loading.embeddings(card, "own"),
+        "list of runs": run_choice.available,
+        "manifest, metrics": lambda: (tables.manifest(card), tables.metrics(card)),
+        "images": lambda: tables.images(card),
+        "answers": lambda: tables.predictions(card),
+        "answers after the last task": lambda: tables.predictions(card).after(TASKS - 1),
+        "task scores as a matrix": lambda: tables.predictions(card).after(TASKS - 1).score_matrix(),
+        "maps": lambda: tables.maps(card, "own"),
+        "map as it is sent": lambda: run_points.build(card, "own", "task", TASKS - 1),
+        "map by component, outlined": lambda: run_points.build(card, "whitened", "component", TASKS - 1, True),
+        "embeddings of a space": lambda: tables.embeddings(card, "own"),
     }
     found = []
     for name, step in steps.items():

@@ -114,7 +114,7 @@ def _script(page: str) -> None:
 
     import streamlit as st
 
-    from app import navigation
+    from app.shell import navigation
 
     st.navigation([navigation.page(path) for path in navigation.entries()], position="hidden")
     import_module(f"app.views.{page}").render()

@@ -27,7 +27,7 @@ from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
 
-from app.navigation import entries
+from app.shell.navigation import entries
 from core.errors import UserError
 from core.runs import jobs
 from tests.benchmarks.app_speed import server_bytes, servers

@@ -29,7 +29,8 @@ from core.adapters.sites import parse_blocks
 from core.backbones import load_backbone
 from core.backbones.features import FrozenFeatures
 from core.config import RunConfig, validate
-from core.data.streams import Task, open_stream
+from core.data.streams import open_stream
+from core.data.tasks import Task
 from core.evaluation.cost import peak_memory_bytes
 from core.methods import method_class
 from core.training.device import autocast, pick_device, pick_precision

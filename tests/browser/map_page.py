@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import streamlit as st
 
-from app.sprites import sheet_template
-from app.widgets.point_map import Column, Ellipse, MapData, point_map
+from app.components.point_map import Column, Ellipse, MapData, point_map
+from app.shell.sprites import sheet_template
 
 HOSTILE = '<img src=x onerror="window.hacked = 1">'
 

@@ -14,9 +14,9 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import Browser, sync_playwright
 
-from app.loading import predictions
-from app.navigation import DEFAULT, entries
-from app.state import available
+from app.reading.tables import predictions
+from app.shell.navigation import DEFAULT, entries
+from app.shell.run_choice import available
 from app.views.start import telling_image
 from tests.browser.serving import CHROMIUM, FLAGS, ROOT, served
 

@@ -9,9 +9,8 @@ from urllib.parse import parse_qs, urlsplit
 import numpy as np
 import pytest
 
-from app.loading import images, metrics, predictions
-from app.sprites import RECORDED_RUNS
-from app.state import RunCard
+from app.reading.cards import RECORDED_RUNS, RunCard
+from app.reading.tables import images, metrics, predictions
 from tests.unit.run_folder import write_run
 
 pytestmark = pytest.mark.browser

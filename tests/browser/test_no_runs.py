@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.navigation import entries
+from app.shell.navigation import entries
 
 pytestmark = pytest.mark.browser
 

@@ -8,9 +8,9 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from app.navigation import entries
-from app.sprites import RECORDED_RUNS
-from app.state import DEFAULT_DEMO
+from app.reading.cards import RECORDED_RUNS
+from app.shell.navigation import entries
+from app.shell.run_choice import DEFAULT_DEMO
 from tests.unit.run_folder import write_run
 
 pytestmark = pytest.mark.browser

@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 import numpy as np
 import pytest
 
-from app.sprites import RECORDED_RUNS
+from app.reading.cards import RECORDED_RUNS
 from core.retrieval.questions import Settings
 from core.retrieval.whatif import ask
 from core.runs.store import Run

@@ -22,7 +22,8 @@ from core.config import StreamConfig
 from core.data.collection import natural, split
 from core.data.division import by_count, by_list, by_prefix
 from core.data.images import ArrayPicture, Item
-from core.data.streams import Stream, known_streams, open_stream
+from core.data.streams import known_streams, open_stream
+from core.data.tasks import Stream
 from core.errors import UserError
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from app import state
+from app.reading import cards
 from core.errors import UserError
 from core.runs.folders import brief
 from core.runs.jobs import format_toml
@@ -225,9 +225,9 @@ def test_a_clock_that_jumps_changes_nothing_but_the_time_shown(tmp_path: Path) -
         os.utime(path, (4.9e9, 4.9e9))
     assert Run(folder).status.state == "done"
     assert [run.name for run in list_runs(tmp_path)] == ["a-run", "other"]
-    before = state.stamp(folder)
+    before = cards.stamp(folder)
     (folder / "predictions.parquet").write_bytes((folder / "predictions.parquet").read_bytes())
-    assert state.stamp(folder) != before, "a table written after the clock was put right is read anew"
+    assert cards.stamp(folder) != before, "a table written after the clock was put right is read anew"
     os.utime(other / "status.json", (1.0, 1.0))
     assert Run(other).status.state == "cancelled"
     RunWriter.reopen(other)

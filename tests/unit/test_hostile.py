@@ -199,17 +199,17 @@ def test_events_that_no_curve_can_show_are_refused(exported: Files, event: dict[
 
 def _pages_can_read(run: Run) -> None:
     """What every page of the app reads first."""
-    from app import accuracy, loading
-    from app.state import RunCard
+    from app.reading import accuracy, tables
+    from app.reading.cards import RunCard
 
     card = RunCard(run.name, "", "", "", len(run.manifest.tasks), "done", False, run.folder, None)
-    answers = loading.predictions(card)
+    answers = tables.predictions(card)
     answers.score_matrix()
-    np.array(loading.class_names(card))[answers.predicted]
-    np.array(loading.task_names(card))[answers.retrieved_task]
-    for space in loading.spaces(card):
-        loading.maps(card, space)
-    accuracy.matrices(loading.metrics(card), card.tasks)
+    np.array(tables.class_names(card))[answers.predicted]
+    np.array(tables.task_names(card))[answers.retrieved_task]
+    for space in tables.spaces(card):
+        tables.maps(card, space)
+    accuracy.matrices(tables.metrics(card), card.tasks)
 
 
 _KINDS = {"PNG": "RGBA", "JPEG": "CMYK", "GIF": "P", "TIFF": "I;16", "WEBP": "RGBA", "BMP": "RGB", "PPM": "RGB"}

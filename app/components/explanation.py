@@ -1,0 +1,166 @@
+"""One image's answer on the page: the sentence, the scores as gaps to the best, and the components it lies near."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+import streamlit as st
+
+from app.components import thumbnails
+from app.reading.cards import RunCard
+from app.reading.explain import Answer, Bar, Cluster, Names, bars, cluster, comparison_space, sentence
+from app.reading.tables import Predictions, class_names, embeddings, images, spaces, task_names
+from core.errors import UserError
+
+_STYLE = """<style>
+.why { border-left: 4px solid var(--why-mark); padding: 2px 0 2px 14px; font-size: 1.1rem; line-height: 1.5; }
+.why.right { --why-mark: #009e73; } .why.wrong { --why-mark: #d55e00; } .why.unknown { --why-mark: #56b4e9; }
+.facts { display: grid; grid-template-columns: max-content 1fr; gap: 2px 14px; font-size: .9rem; }
+.facts, .facts dt, .facts dd { margin: 0 !important; padding: 0 !important; }
+.facts dt { opacity: .7; } .facts dd { overflow-wrap: anywhere; }
+.gaps { display: grid; grid-template-columns: fit-content(60%) 1fr max-content; gap: 6px 12px; align-items: center;
+  font-size: .9rem; }
+.gaps .name { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
+.gaps .tag { margin-left: 6px; padding: 0 6px; border: 1px solid currentColor; border-radius: 9px; font-size: .75rem; }
+.gaps .track { height: 16px; border-left: 2px solid currentColor; }
+.gaps .bar { height: 100%; min-width: 3px; border-radius: 0 3px 3px 0; background: #8a8f98; }
+.gaps .bar.true { background: #d55e00; } .gaps .bar.retrieved { background: #0072b2; }
+.gaps .parts { display: flex; } .gaps .parts .bar { min-width: 0; border-radius: 0; }
+.gaps .bar.clusters { background: #0072b2; } .gaps .bar.adapter { background: #e69f00; }
+.gaps .value { text-align: right; font-variant-numeric: tabular-nums; }
+</style>"""
+
+
+def names_of(card: RunCard) -> Names:
+    """What the run calls its tasks and classes."""
+    return Names(task_names(card), class_names(card))
+
+
+def answer_of(predictions: Predictions, row: int) -> Answer:
+    """The answer in one row of the table."""
+    return Answer(
+        scores=tuple(predictions.scores(row).tolist()),
+        retrieved=int(predictions.retrieved_task[row]),
+        predicted=int(predictions.predicted[row]),
+        component=int(predictions.nearest_component[row]),
+        task=int(predictions.task[row]),
+        label=int(predictions.label[row]),
+        given_task=int(predictions.predicted_given_task[row]),
+    )
+
+
+def clusters_of(card: RunCard, image: int, answer: Answer) -> tuple[Cluster, ...]:
+    """The component that the image lies nearest to, and what its rival task offers: its own component if it is its own.
+
+    Which component of a merely second-best task is nearest is not on record: the task as a whole stands for it.
+    """
+    known = images(card)
+    table = {
+        "tasks": known.task,
+        "components": known.component,
+        "labels": known.label,
+        "train": known.split == "train",
+        "vectors": _vectors(card),
+    }
+    found = [cluster(image, answer.retrieved, answer.component, **table)]
+    if (rival := answer.rival) is not None:
+        own = int(known.component[image]) if rival == answer.task else -1
+        found.append(cluster(image, rival, own, **table))
+    return tuple(found)
+
+
+def _vectors(card: RunCard):  # type: ignore[no-untyped-def]
+    try:
+        space = comparison_space(spaces(card))
+        return embeddings(card, space) if space else None
+    except UserError:  # a run without a map: images in their order will do
+        return None
+
+
+def why(answer: Answer, names: Names, nearest_to: Cluster | None) -> None:
+    """The sentence, marked by whether the answer is right."""
+    mark = {"right": "right", "unknown": "unknown"}.get(answer.verdict, "wrong")
+    st.html(f'{_STYLE}<p class="why {mark}">{escape(sentence(answer, names, nearest_to))}</p>')
+
+
+def facts(pairs: dict[str, str]) -> None:
+    """Names and values in two columns, as plain text."""
+    inside = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in pairs.items())
+    st.html(f'{_STYLE}<dl class="facts">{inside}</dl>')
+
+
+def gaps(answer: Answer, names: Names) -> None:
+    """How far each task's score lies below the best: a bar a task, longer is less likely."""
+    shown = bars(answer)
+    rows = "".join(_bar(bar, names) for bar in shown)
+    hidden = len(answer.scores) - len(shown)
+    more = f"<span></span><span>and {hidden} more tasks</span><span></span>" if hidden else ""
+    st.html(f'{_STYLE}<div class="gaps" role="group" aria-label="Gap to the best task">{rows}{more}</div>')
+
+
+def _bar(bar: Bar, names: Names) -> str:
+    tags = [tag for tag, on in (("retrieved", bar.retrieved), ("true", bar.true)) if on]
+    name = escape(str(names.tasks[bar.task]))
+    marks = "".join(f'<span class="tag">{tag}</span>' for tag in tags)
+    value = "not considered" if not math.isfinite(bar.gap) else "best" if bar.gap == 0 else f"−{_short(bar.gap)}"
+    width = 0 if not math.isfinite(bar.gap) else 100 * bar.length
+    return (
+        f'<span class="name" title="{name}">{bar.task + 1} · {name}{marks}</span>'
+        f'<span class="track"><div class="bar {" ".join(tags)}" style="width: {width:.1f}%"></div></span>'
+        f'<span class="value">{value}</span>'
+    )
+
+
+_PARTS = {
+    "clusters": "where its clusters lie in the space that all tasks share",
+    "adapter": "what the task's own adapter and head say",
+}
+_CLASSES = 6
+
+
+def inside(classes: Sequence[Mapping[str, Any]]) -> None:
+    """How far each class of the task lies behind in each part of its score: stacked bars, the likeliest class first."""
+    shown = classes[:_CLASSES]
+    widest = max((-sum(row["parts"].values()) for row in shown), default=0.0) or 1.0
+    rows = "".join(_stack(row["class_name"], row["parts"], widest) for row in shown)
+    st.html(f'{_STYLE}<div class="gaps" role="group" aria-label="Gap to the best class">{rows}</div>')
+    said = "; ".join(f"{colour}: {_PARTS[name]}" for name, colour in (("clusters", "blue"), ("adapter", "orange")))
+    st.caption(f"Nats behind the class that each part favours, {said}.")
+
+
+def _stack(name: str, parts: Mapping[str, float], widest: float) -> str:
+    behind = {part: 0.0 - value for part, value in parts.items()}
+    pieces = "".join(
+        f'<div class="bar {part}" style="width: {100 * gap / widest:.1f}%" title="{part}: −{_short(gap)}"></div>'
+        for part, gap in behind.items()
+    )
+    total = sum(behind.values())
+    value = "best in all" if total == 0 else " − ".join(["", *map(_short, behind.values())]).strip()
+    return (
+        f'<span class="name" title="{escape(name)}">{escape(name)}</span>'
+        f'<span class="track parts">{pieces}</span><span class="value">{value}</span>'
+    )
+
+
+def _short(gap: float) -> str:
+    return f"{gap:.2g}" if gap < 1 else f"{gap:.1f}" if gap < 100 else f"{gap:.0f}"
+
+
+def unit(answer: Answer) -> str:
+    """What a gap is measured in."""
+    return "nats of log-likelihood" if answer.component >= 0 else "units of the score"
+
+
+def component_images(card: RunCard, near: Cluster, names: Names, answer: Answer, *, key: str) -> None:
+    """A component's heading and those of its images that lie nearest."""
+    role = "Its own task" if near.task == answer.task else "Retrieved" if near.task == answer.retrieved else "Runner-up"
+    what = f"component {near.component + 1}" if near.component >= 0 else "nearest images"
+    of = f", mostly {names.label(near.label)}" if near.label is not None else ""
+    facts({role: f"{names.task(near.task)}, {what}{of}"})
+    if near.images:
+        thumbnails.grid(card, near.images, columns=5, size=48, key=key)
+    else:
+        st.caption("No image of it was kept.")

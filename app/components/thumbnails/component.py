@@ -1,0 +1,74 @@
+"""The Streamlit component around `grid.css` and `grid.js`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from urllib.parse import parse_qsl
+
+import streamlit as st
+
+from app.reading.cards import RunCard
+from app.reading.tables import class_names, images
+from app.shell import navigation
+from app.shell.sprites import sheet_template
+
+_FOLDER = Path(__file__).parent
+_component = st.components.v2.component(
+    "proteus_thumbnails",
+    css=(_FOLDER / "grid.css").read_text(encoding="utf-8"),
+    js=(_FOLDER / "grid.js").read_text(encoding="utf-8"),
+)
+
+
+def grid(
+    card: RunCard,
+    image_ids: Sequence[int],
+    *,
+    columns: int = 10,
+    captions: Sequence[str] | None = None,
+    links: Sequence[str] | None = None,
+    size: int | None = None,
+    key: str | None = None,
+) -> None:
+    """Show images, at most `columns` side by side and `size` pixels wide (by default 64, as they are kept).
+
+    captions: plain text below each. links: from `address.link`; a click opens them, and so does Enter. Grids with the
+    same images on one page need a `key` each.
+    """
+    ids = [int(image) for image in image_ids]
+    known = images(card)
+    names = class_names(card)
+    items = [
+        {
+            "sheet": int(known.sheet[image]),
+            "cell": int(known.cell[image]),
+            "title": f"{names[known.label[image]]} ({known.name[image]})",
+            "caption": captions[place] if captions is not None else "",
+            "link": links[place] if links is not None else "",
+        }
+        for place, image in enumerate(ids)
+    ]
+    result = _component(
+        data={
+            "sheets": sheet_template(card.name, str(st.get_option("server.baseUrlPath") or "")),
+            "items": items,
+            "columns": columns,
+            "size": size or 64,
+        },
+        key=key or f"thumbnails-{card.name}-{columns}-{size}-{hash(tuple(ids))}",
+        on_follow_change=_rerun,
+    )
+    followed = result.get("follow")
+    if isinstance(followed, int) and links is not None and 0 <= followed < len(links):
+        path, _, query = links[followed].partition("?")
+        st.switch_page(navigation.page(path.strip("./") or navigation.DEFAULT), query_params=parse_qsl(query))
+
+
+def _rerun() -> None:
+    """Streamlit reports an event only where a callback is given."""
+
+
+def one(card: RunCard, image_id: int, size: int = 128, key: str | None = None) -> None:
+    """Show one image, `size` pixels wide."""
+    grid(card, [image_id], columns=1, size=size, key=key)

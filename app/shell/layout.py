@@ -1,0 +1,89 @@
+"""What every page is made of: links between pages, empty states, error lines, a link to share."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import urlencode
+
+import streamlit as st
+
+from app.reading.cards import RunCard
+from app.shell import demo, navigation
+from app.shell.address import RUN, with_current
+from app.shell.run_choice import chosen
+
+_SPECIAL = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~:$&^=])")
+_RECOGNISED = re.compile(r":(?=\S)|@|www(?=\.)", re.IGNORECASE)
+
+
+def plain(text: object) -> str:
+    """`text` on one line, escaped so that Streamlit's markdown shows it as it is."""
+    # Links, e-mail addresses and `:name:` are recognised after escapes are undone: only an invisible space stops that.
+    parted = _RECOGNISED.sub("\\g<0>\u200b", " ".join(str(text).split()))
+    return _SPECIAL.sub(r"\\\1", parted)
+
+
+def heading(title: str) -> None:
+    """The page's title, and at its right the link that reopens the view."""
+    with st.container(horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute"):
+        st.title(title, anchor=False, width="content")
+        share_link()
+
+
+def problem_line(text: str) -> None:
+    """One line that says what is wrong; `text` may come from anywhere. In a demo it names no folder of the machine."""
+    st.error(plain(demo.without_paths(text)), icon=":material/error:")
+
+
+def page_link(label: str, page: str, *, icon: str | None = None, **parameters: object) -> None:
+    """A link to another page that keeps run and task unless `parameters` say otherwise; `label` is markdown."""
+    st.page_link(navigation.page(page), label=label, icon=icon, query_params=with_current(parameters))
+
+
+def open_page(page: str, **parameters: object) -> None:
+    """Go to another page now, run and task kept as in `page_link`; does not return."""
+    st.switch_page(navigation.page(page), query_params=with_current(parameters))
+
+
+def empty(message: str, label: str, page: str, **parameters: object) -> None:
+    """An empty state: what is missing, and the next click. `message` is markdown."""
+    with st.container(border=True, horizontal_alignment="center"):
+        st.markdown(message)
+        page_link(label, page, icon=":material/arrow_forward:", **parameters)
+
+
+def current() -> RunCard | None:
+    """The run to show; where `?run=` names none that can be opened, says so on the page and gives None."""
+    card, problem = chosen()
+    if problem:
+        problem_line(problem)
+        return None
+    return card
+
+
+def run_to_explore() -> RunCard | None:
+    """The run on screen if its tables are all there; otherwise says on the page what to do, and gives None."""
+    card = current()
+    if card is not None and card.ready:
+        return card
+    if card is not None and card.state in ("queued", "running"):
+        empty("This run is still training. Its pages open when it is done.", "Watch it train", "train")
+    elif card is not None:
+        empty(f"This run was {_ended(card)} before its tables were written.", "Resume it or train another", "train")
+    elif chosen() == (None, None):
+        empty("There is no run to look at yet.", "Train one", "train")
+    return None
+
+
+def _ended(card: RunCard) -> str:
+    return "cancelled" if card.state == "cancelled" else "stopped by an error"
+
+
+def share_link() -> None:
+    """A small button with the link that reopens this view."""
+    card, _ = chosen()
+    query = {RUN: card.name} if card is not None else {}
+    query |= {key: st.query_params[key] for key in st.query_params}
+    address = (st.context.url or "").partition("?")[0]
+    with st.popover("Link", icon=":material/link:", help="A link that reopens this view"):
+        st.code(f"{address}?{urlencode(query)}" if query else address, language=None, wrap_lines=True)

@@ -1,0 +1,241 @@
+"""How long a run will take, from the seconds that finished runs took: this machine's own where there are any.
+
+A run is start and end (loading, the map, the tables), one frozen pass over all images, and learning. The last two grow
+with the number of block passes, an image through a block of the backbone, as in core.training.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import lru_cache
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from app.reading.cards import stamp
+from app.shell.run_choice import available
+from app.training.presets import configuration, default_choices
+from core.backbones import EMBEDDED
+from core.config import RunConfig
+from core.data.catalog import SPLIT_DIGITS, known_streams
+from core.errors import UserError
+from core.runs.liveness import true_status
+from core.runs.schema import Manifest
+from core.runs.store import Run
+
+REFERENCES = 5
+"""So many of the newest comparable runs are asked."""
+_STEP_PASSES = 2.5
+"""Forward passes that one training image costs, its backward pass included."""
+_UNTRAINED = ("lda", "ncm")
+_SIDES = {EMBEDDED: 98, "tiny": 16}
+_STREAM_SIDES = {SPLIT_DIGITS: 56}
+_USUAL_SIDE = 224
+
+
+@dataclass(frozen=True)
+class Images:
+    """How many images a stream has."""
+
+    train: int
+    test: int
+
+
+@dataclass(frozen=True)
+class Work:
+    """What decides how long a run takes."""
+
+    method: str
+    backbone: str
+    images: Images
+    epochs: int
+    suffix: float
+    """Share of the blocks that have adapters."""
+    side: int
+    """Of the square input, pixels."""
+
+    @property
+    def trains(self) -> bool:
+        return self.method not in _UNTRAINED and self.epochs > 0
+
+    @property
+    def encoding(self) -> float:
+        """Work of the frozen pass; a pass of one image of one pixel through all blocks is 1."""
+        return (self.images.train + self.images.test) * self.side**2
+
+    @property
+    def learning(self) -> float:
+        """Work of everything that grows with the images beside it."""
+        if not self.trains:
+            return float(self.images.train + self.images.test)
+        passes = self.images.train * (_STEP_PASSES * self.epochs + 1) + 3 * self.images.test
+        return passes * self.suffix * self.side**2
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A finished run and its seconds."""
+
+    work: Work
+    total: float
+    learning: float
+    here: bool
+    """Made on this machine."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Seconds that a run will take, and on what this rests, for people."""
+
+    seconds: float
+    basis: str
+
+    def __str__(self) -> str:
+        return f"about {duration(self.seconds)}"
+
+
+def duration(seconds: float) -> str:
+    """'45 s', '3 min', '2 h 10 min': no more precise than such a number can be."""
+    if seconds < 10:
+        return f"{max(1, round(seconds))} s"
+    if seconds < 90:
+        return f"{5 * round(seconds / 5)} s"
+    minutes = round(seconds / 60)
+    if minutes < 60:
+        return f"{minutes} min"
+    hours, minutes = divmod(5 * round(minutes / 5), 60)
+    return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+
+
+def estimate(config: Mapping[str, Any] | None = None, images: Images | None = None) -> Estimate | None:
+    """How long `config` (nested keys of a RunConfig; default: the first preset) will take.
+
+    `images` are those of a stream that has no name. None where no comparable run was ever finished, or the images or
+    the configuration are not known.
+    """
+    config = configuration(default_choices()) if config is None else config
+    try:
+        planned = planned_work(RunConfig.model_validate(dict(config)), images)
+    except ValueError:
+        return None
+    return predict(planned, references()) if planned is not None else None
+
+
+def planned_work(config: RunConfig, images: Images | None) -> Work | None:
+    """The work of a run that has not begun; None for images that nobody has counted."""
+    counted = images or named_images(config)
+    if counted is None:
+        return None
+    backbone = config.backbone.name
+    suggested = _STREAM_SIDES.get(config.stream.name) or _SIDES.get(backbone, _USUAL_SIDE)
+    return Work(
+        method=config.method.name,
+        backbone=backbone,
+        images=counted,
+        epochs=config.training.epochs,
+        suffix=_adapted_share(config.adapters.blocks),
+        side=config.backbone.image_size or suggested,
+    )
+
+
+def named_images(config: RunConfig) -> Images | None:
+    """The images of a stream of the catalogue, within the configuration's limits."""
+    info = next((known for known in known_streams() if known.name == config.stream.name), None)
+    if info is None:
+        return None
+    test = round(info.images * config.stream.test_fraction)
+    train = info.images - test
+    if config.stream.train_per_class:
+        train = min(train, config.stream.train_per_class * info.classes)
+    if config.stream.test_per_class:
+        test = min(test, config.stream.test_per_class * info.classes)
+    return Images(train, test)
+
+
+def _adapted_share(blocks: str, depth: int = 12) -> float:
+    """The share of blocks behind the first adapted one."""
+    kind, _, number = blocks.partition(":")
+    if kind == "last" and number.isdigit():
+        return min(1.0, int(number) / depth)
+    numbers = [int(part) for part in blocks.split(",") if part.strip().isdigit()]
+    return max(1, depth - min(numbers)) / depth if numbers else 1.0
+
+
+def predict(planned: Work, known: tuple[Reference, ...]) -> Estimate | None:
+    """The median of what comparable runs say; the same method counts before others, this machine before others."""
+    for here in (True, False):
+        comparable = [one for one in known if one.here == here and one.work.backbone == planned.backbone]
+        trained = [one for one in comparable if one.work.trains]
+        alike = [one for one in comparable if one.work.trains == planned.trains]
+        same = [one for one in alike if one.work.method == planned.method]
+        # What a run without training takes is also part of a run with it.
+        chosen = (same or alike or ([] if planned.trains else trained))[:REFERENCES]
+        if chosen:
+            rate = median(one.learning / one.work.learning for one in trained) if trained else 0.0
+            return Estimate(median(_scaled(one, planned, rate) for one in chosen), _basis(len(chosen), here))
+    return None
+
+
+def _basis(count: int, here: bool) -> str:
+    if not here:
+        return "from the recorded runs, made on another machine"
+    return f"from {count} finished runs on this machine" if count > 1 else "from one finished run on this machine"
+
+
+def _scaled(one: Reference, planned: Work, rate: float) -> float:
+    """The seconds of `planned`, had it been made where `one` was; `rate` is seconds a unit of passes."""
+    rest = one.total - one.learning
+    encoding = min(rate * one.work.encoding, 0.9 * rest)
+    seconds = rest - encoding + encoding * planned.encoding / max(one.work.encoding, 1.0)
+    if one.work.trains != planned.trains:
+        return seconds
+    return seconds + one.learning * planned.learning / max(one.work.learning, 1.0)
+
+
+def references() -> tuple[Reference, ...]:
+    """Every finished run that says how long it took, the newest of this machine first."""
+    cards = [card for card in available() if card.ready]
+    found = [_reference(card.folder, card.recorded, stamp(card.folder)) for card in cards]
+    return tuple(one for one in found if one is not None)
+
+
+@lru_cache(maxsize=256)
+def _reference(folder: Path, recorded: bool, changed: int) -> Reference | None:
+    run = Run(folder)
+    try:
+        manifest, metrics, status = run.manifest, run.metrics, true_status(folder)
+        config = RunConfig.model_validate(manifest.config)
+        total = float(metrics["seconds"])
+        learning = float(metrics["train_seconds"]) + float(metrics["evaluate_seconds"])
+    except (UserError, ValueError, KeyError, TypeError):
+        return None
+    if not 0 < learning <= total:  # a resumed run counts only its last stretch
+        return None
+    images = Images(sum(task.train_images for task in manifest.tasks), sum(task.test_images for task in manifest.tasks))
+    planned = planned_work(config, images)
+    if planned is None:
+        return None
+    work = replace(planned, side=manifest.backbone.image_size)
+    # An imported run names no process of ours.
+    here = not recorded and status.get("pid") is not None and _same_machine(manifest)
+    return Reference(work, _waited(folder, status, total), learning, here)
+
+
+def _same_machine(manifest: Manifest) -> bool:
+    made_on = manifest.hardware
+    system = f"{platform.system()} {platform.machine()}"
+    return made_on.get("cores") in (None, os.cpu_count()) and made_on.get("system") in (None, system)
+
+
+def _waited(folder: Path, status: Mapping[str, Any], total: float) -> float:
+    """Seconds from the click to the end; a run from the command line only knows those of its work."""
+    try:
+        began = (folder / "config.toml").stat().st_mtime
+        waited = datetime.fromisoformat(str(status.get("updated"))).timestamp() - began
+    except (OSError, ValueError):
+        return total
+    return waited if total <= waited <= total + 60 else total

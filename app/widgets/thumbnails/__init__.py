@@ -1,5 +1,0 @@
-"""Thumbnails of a run's images, cut out of its sprite sheets by the browser."""
-
-from app.widgets.thumbnails.component import grid, one
-
-__all__ = ["grid", "one"]

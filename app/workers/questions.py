@@ -1,0 +1,151 @@
+"""What-if questions: the settings that the URL names, presets, and the last answers, kept for all sessions."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from app.reading.cards import RunCard, stamp
+from app.shell.address import parameter
+from app.shell.run_choice import available
+from app.workers.helper import helper
+from core.config import validate
+from core.errors import UserError
+from core.retrieval.questions import Answer, Settings, spaces, unanswerable
+from core.runs.store import Run
+
+SPACES = {
+    "whitened": "The run's whitened space",
+    "frozen": "Frozen embedding",
+    "frozen-whitened": "Frozen embedding, whitened here",
+}
+MIXTURES = {
+    "class-seeded": "Class-seeded DP-GMM",
+    "dp-gmm": "DP-GMM a task",
+    "gaussian": "Single Gaussian a task",
+    "means": "Class means",
+    "kmeans": "k-means",
+}
+COVARIANCES = {"full": "full", "diagonal": "diagonal", "tied": "tied"}
+COMPONENTS = ("1", "2", "3", "5", "10", "20", "40")
+CONCENTRATIONS = ("0.001", "0.01", "0.1", "1", "10", "100")
+DIMENSIONS = ("2", "4", "8", "16", "32", "64", "128")
+KEYS = ("space", "mixture", "components", "concentration", "covariance", "dimensions")
+"""Of the URL, and of Settings; `shortlist` is apart, as no preset changes it."""
+MOST_SHORTLISTED = 5
+
+
+@dataclass(frozen=True)
+class Preset:
+    """One click: the settings that differ from the defaults."""
+
+    title: str
+    values: Mapping[str, str]
+
+
+PRESETS = {
+    "shipped": Preset("As shipped (class-seeded)", {}),
+    "literal": Preset("Literal (DP-GMM a task)", {"space": "frozen", "mixture": "dp-gmm"}),
+    "means": Preset("Class means", {"mixture": "means"}),
+    "kmeans": Preset("k-means", {"mixture": "kmeans"}),
+    "gaussian": Preset("Single Gaussian", {"mixture": "gaussian"}),
+}
+
+
+def chosen(known: Sequence[str], task: int) -> Settings:
+    """What the URL asks after task `task`, of a run that has the spaces `known`; nonsense there is the default."""
+    mixture = parameter("mixture", "class-seeded", MIXTURES)
+    values: dict[str, object] = {
+        "space": parameter("space", default_space(known), known),
+        "mixture": mixture,
+        "concentration": float(parameter("concentration", "0.1", CONCENTRATIONS)),
+        "covariance": parameter("covariance", "full", covariances(mixture)),
+        "dimensions": int(parameter("dimensions", "32", DIMENSIONS)),
+        "shortlist": int(parameter("shortlist", "1", shortlists(task))),
+        "after_task": task,
+    }
+    if components := parameter("components", "", COMPONENTS):
+        values["components"] = int(components)
+    found: Settings = validate(Settings, values, "what if")
+    return found
+
+
+def default_space(known: Sequence[str]) -> str:
+    """Where the run tells tasks apart, or what comes nearest to it."""
+    return "whitened" if "whitened" in known else "frozen-whitened"
+
+
+def covariances(mixture: str) -> dict[str, str]:
+    """Those that make a difference: a single component has none to share its covariance with."""
+    return {name: text for name, text in COVARIANCES.items() if mixture != "gaussian" or name != "tied"}
+
+
+def shortlists(task: int) -> dict[str, str]:
+    """Lengths of a shortlist of the tasks up to `task`."""
+    return {str(k): str(k) for k in range(1, min(task + 1, MOST_SHORTLISTED) + 1)}
+
+
+def preset(settings: Settings, known: Sequence[str]) -> str | None:
+    """The preset that `settings` are, if they are one."""
+    for name, offered in PRESETS.items():
+        values = {"space": default_space(known), "after_task": settings.after_task, "shortlist": settings.shortlist}
+        if settings == Settings.model_validate({**values, **offered.values}):
+            return name
+    return None
+
+
+def known_spaces(card: RunCard) -> tuple[str, ...]:
+    """The choices of space that the run has."""
+    return _about(card.folder, stamp(card.folder))[1]
+
+
+def why_not(card: RunCard) -> str | None:
+    """Why nothing can be asked about the run, in words that follow its name; None where it can be."""
+    return _about(card.folder, stamp(card.folder))[0]
+
+
+def another() -> RunCard | None:
+    """A run about which something can be asked."""
+    return next((card for card in available()[:20] if card.ready and card.tasks > 1 and _answers(card)), None)
+
+
+def _answers(card: RunCard) -> bool:
+    try:
+        return why_not(card) is None
+    except UserError:
+        return False
+
+
+@lru_cache(maxsize=64)
+def _about(folder: Path, changed: int) -> tuple[str | None, tuple[str, ...]]:
+    run = Run(folder)
+    reason = unanswerable(run)
+    return reason, () if reason else spaces(run)
+
+
+_KEPT = 32
+_answers_kept: OrderedDict[tuple[Path, int, Settings], Answer] = OrderedDict()
+_lock = threading.Lock()
+
+
+def ask(card: RunCard, settings: Settings, tick: Callable[[], None]) -> Answer:
+    """The answer, from a process beside the server; calls `tick` while waiting for one that was not given before.
+
+    Raises UserError where the run cannot say, or the process fails.
+    """
+    key = (card.folder.resolve(), stamp(card.folder), settings)
+    with _lock:
+        if key in _answers_kept:
+            _answers_kept.move_to_end(key)
+            return _answers_kept[key]
+    question = {"run": str(key[0]), "changed": key[1], "settings": settings.model_dump()}
+    found = Answer.from_document(helper("whatif").ask(question, tick))
+    with _lock:
+        _answers_kept[key] = found
+        while len(_answers_kept) > _KEPT:
+            _answers_kept.popitem(last=False)
+    return found
