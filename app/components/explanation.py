@@ -10,10 +10,11 @@ from typing import Any
 import streamlit as st
 
 from app.components import thumbnails
+from app.reading.answers import answer_of, clusters_of, names_of
 from app.reading.cards import RunCard
-from app.reading.explain import Answer, Bar, Cluster, Names, bars, cluster, comparison_space, sentence
-from app.reading.tables import Predictions, class_names, embeddings, images, spaces, task_names
-from core.errors import UserError
+from app.reading.explain import Answer, Bar, Cluster, Names, bars, sentence
+
+__all__ = ["answer_of", "clusters_of", "component_images", "facts", "gaps", "inside", "names_of", "unit", "why"]
 
 _STYLE = """<style>
 .why { border-left: 4px solid var(--why-mark); padding: 2px 0 2px 14px; font-size: 1.1rem; line-height: 1.5; }
@@ -32,52 +33,6 @@ _STYLE = """<style>
 .gaps .bar.clusters { background: #0072b2; } .gaps .bar.adapter { background: #e69f00; }
 .gaps .value { text-align: right; font-variant-numeric: tabular-nums; }
 </style>"""
-
-
-def names_of(card: RunCard) -> Names:
-    """What the run calls its tasks and classes."""
-    return Names(task_names(card), class_names(card))
-
-
-def answer_of(predictions: Predictions, row: int) -> Answer:
-    """The answer in one row of the table."""
-    return Answer(
-        scores=tuple(predictions.scores(row).tolist()),
-        retrieved=int(predictions.retrieved_task[row]),
-        predicted=int(predictions.predicted[row]),
-        component=int(predictions.nearest_component[row]),
-        task=int(predictions.task[row]),
-        label=int(predictions.label[row]),
-        given_task=int(predictions.predicted_given_task[row]),
-    )
-
-
-def clusters_of(card: RunCard, image: int, answer: Answer) -> tuple[Cluster, ...]:
-    """The component that the image lies nearest to, and what its rival task offers: its own component if it is its own.
-
-    Which component of a merely second-best task is nearest is not on record: the task as a whole stands for it.
-    """
-    known = images(card)
-    table = {
-        "tasks": known.task,
-        "components": known.component,
-        "labels": known.label,
-        "train": known.split == "train",
-        "vectors": _vectors(card),
-    }
-    found = [cluster(image, answer.retrieved, answer.component, **table)]
-    if (rival := answer.rival) is not None:
-        own = int(known.component[image]) if rival == answer.task else -1
-        found.append(cluster(image, rival, own, **table))
-    return tuple(found)
-
-
-def _vectors(card: RunCard):  # type: ignore[no-untyped-def]
-    try:
-        space = comparison_space(spaces(card))
-        return embeddings(card, space) if space else None
-    except UserError:  # a run without a map: images in their order will do
-        return None
 
 
 def why(answer: Answer, names: Names, nearest_to: Cluster | None) -> None:

@@ -1,7 +1,7 @@
 """Heat maps, curves and bars in one look, for both themes.
 
-A figure is a plain dict in Plotly's own form: making one needs no Plotly. Plotly reads labels as HTML, so every text
-goes through `text`.
+A figure is a plain dict in Plotly's own form: making one needs neither Plotly nor Streamlit, so that the Python API has
+the very figures of the pages. Plotly reads labels as HTML, so every text goes through `text`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import streamlit as st
 
 from app.figures.palette import ACCENT, GREY, Theme
 
@@ -62,6 +61,8 @@ class Point:
 
 def theme() -> Theme:
     """The theme that the browser shows."""
+    import streamlit as st
+
     return "dark" if st.context.theme.type == "dark" else "light"
 
 
@@ -260,6 +261,8 @@ def with_threshold(figure: Figure, value: float, name: str, ground: Theme) -> Fi
 
 def draw(figure: Figure, *, key: str, alt: str, on_pick: Callable[[Cell], None] | None = None) -> None:
     """Show a figure; `alt` is its description for screen readers, `on_pick` is given the cell that was clicked."""
+    import streamlit as st
+
     if on_pick is None:
         st.plotly_chart(figure, theme=None, key=key, config=_CONFIG, alt=alt)
         return

@@ -8,6 +8,7 @@ import streamlit as st
 from app.components.captions import caption
 from app.components.choice import choice
 from app.figures import plots
+from app.figures.blocks import block_figure, hover_text, mark_text
 from app.figures.palette import ACCENT, colours
 from app.reading import accuracy, block_maps
 from app.reading.block_maps import BlockMap
@@ -115,20 +116,7 @@ def _one_task(card: RunCard, maps: list[BlockMap], task: int) -> None:
     names = block_maps.projections(gates(card))
     found, ground = maps[task], plots.theme()
     shown = maps if scale == "shared" else [found]
-    figure = plots.heat_map(
-        np.where(found.off, 0.0, found.norm),
-        [plots.text(name) for name in names],
-        [str(block) for block in range(found.norm.shape[1])],
-        ground,
-        hover=[[_hover(found, names, r, b) for b in range(found.norm.shape[1])] for r in range(len(names))],
-        cells=[[_mark(found, r, b) for b in range(found.norm.shape[1])] for r in range(len(names))],
-        ends=(0.0, max((float(np.nanmax(m.norm, initial=0.0)) for m in shown), default=1.0)),
-        titles=("block, from the image (left) to the answer (right)", ""),
-        bar="size of ΔW",
-        bar_format=".2g",
-        row_height=44,
-    )
-    _mark_frozen(figure, found)
+    figure = block_figure(found, names, shown, ground)
     plots.draw(figure, key=f"blocks-{card.name}-{task}-{scale}", alt=_alt(found, names, task))
     whose = (
         "this task's own adapter"
@@ -141,32 +129,6 @@ def _one_task(card: RunCard, maps: list[BlockMap], task: int) -> None:
         "the strongest colour, and whether q (what attention looks for) or v (what it passes on) changes more.",
         "a block that nobody changes is computed once for all tasks, and costs nothing to keep.",
     )
-
-
-def _mark_frozen(figure: plots.Figure, found: BlockMap) -> None:
-    """Shade what no task may change, and name the blocks before the first adapter."""
-    figure["layout"] |= {"plot_bgcolor": "rgba(128,128,128,0.10)", "height": max(200, figure["layout"]["height"])}
-    first = min(found.adapted_blocks, default=found.norm.shape[1])
-    if first:
-        middle = {"x": (first - 1) / 2, "y": (len(found.norm) - 1) / 2, "showarrow": False}
-        figure["layout"]["annotations"] = [
-            middle | {"text": "frozen" if first < 4 else "frozen, the same for all tasks"}
-        ]
-
-
-def _mark(found: BlockMap, row: int, block: int) -> str:
-    if found.off[row, block]:
-        return "off"
-    value = found.norm[row, block]
-    return "" if np.isnan(value) else f"{value:#.2g}"
-
-
-def _hover(found: BlockMap, names: list[str], row: int, block: int) -> str:
-    where = f"block {block}, {plots.text(names[row])}"
-    if found.off[row, block]:
-        return f"{where}<br>gate is off: nothing is added here"
-    value = found.norm[row, block]
-    return where if np.isnan(value) else f"{where}<br>size of ΔW {value:.3g}"
 
 
 def _alt(found: BlockMap, names: list[str], task: int) -> str:
@@ -250,8 +212,10 @@ def _all_tasks(card: RunCard, maps: list[BlockMap], task: int) -> None:
         plots.task_ticks(task_names(card)[: len(maps)]),
         [f"{block} {names[row]}" for block, row in sites],
         plots.theme(),
-        hover=[[f"task {k + 1}<br>{_hover(m, names, row, block)}" for block, row in sites] for k, m in enumerate(maps)],
-        cells=None if several else [[_mark(m, row, block) for block, row in sites] for m in maps],
+        hover=[
+            [f"task {k + 1}<br>{hover_text(m, names, row, block)}" for block, row in sites] for k, m in enumerate(maps)
+        ],
+        cells=None if several else [[mark_text(m, row, block) for block, row in sites] for m in maps],
         ends=(0.0, float(values.max())),
         titles=("block and projection", ""),
         bar="size of ΔW",

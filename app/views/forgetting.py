@@ -10,8 +10,8 @@ import streamlit as st
 from app.components import thumbnails
 from app.components.captions import caption
 from app.components.choice import choice
+from app.figures import accuracy as figures
 from app.figures import plots
-from app.figures.palette import ACCENT, DISTINCT, GREY, colours
 from app.reading import accuracy
 from app.reading.cards import RunCard
 from app.reading.tables import Predictions, class_names, manifest, metrics, predictions, task_names
@@ -72,21 +72,7 @@ def _matrix(card: RunCard, found: dict[str, np.ndarray], after: int) -> None:
     cell = _cell(a, after)
     left, right = st.columns([3, 2], gap="large")
     with left:
-        figure = plots.heat_map(
-            a,
-            [f"after {t + 1}" for t in range(card.tasks)],
-            plots.task_ticks(names),
-            ground,
-            hover=[[_hover(names, a, t, i) for i in range(card.tasks)] for t in range(card.tasks)],
-            cells=[[plots.percent(v) if not np.isnan(v) else "" for v in row] for row in a]
-            if card.tasks <= plots.MANY
-            else None,
-            titles=("images of task", ""),
-            bar="share right",
-            chosen=cell,
-            row_height=max(14, min(52, 420 // card.tasks)),
-            pickable=True,
-        )
+        figure = figures.matrix(a, names, ground, chosen=cell, pickable=True)
         plots.draw(figure, key=f"matrix-{card.name}-{kind}", alt=_alt(kind, a), on_pick=_pick)
         caption(
             "each row is a moment: the share of right answers for every task learned by then. The diagonal: when new.",
@@ -116,12 +102,6 @@ def _cell(a: np.ndarray, after: int) -> plots.Cell:
 
 def _pick(cell: plots.Cell) -> None:
     set_parameters(cell=f"{cell[0]}-{cell[1]}")
-
-
-def _hover(names: list[str], a: np.ndarray, t: int, i: int) -> str:
-    change = a[t, i] - a[i, i]
-    since = f"<br>{change:+.1%} since it was learned" if t > i and not np.isnan(change) else ""
-    return f"task {i + 1}: {plots.text(names[i], 60)}<br>after task {t + 1}: {plots.percent(a[t, i], 1)}{since}"
 
 
 def _alt(kind: str, a: np.ndarray) -> str:
@@ -202,18 +182,7 @@ def _over_time(card: RunCard, found: dict[str, np.ndarray], after: int) -> None:
     left, right = st.columns([3, 2], gap="large")
     with left:
         st.subheader("A curve a task", anchor=False)
-        lit = _lit(card, a, after)
-        paint = colours(card.tasks, ground, lit if card.tasks > DISTINCT else None)
-        lines = [
-            plots.Line(f"{i + 1}: {name}", a[:, i], paint[i], wide=i == lit and card.tasks > DISTINCT)
-            for i, name in enumerate(names)
-        ]
-        ticks = [str(t + 1) for t in range(card.tasks)]
-        figure = plots.curves(
-            sorted(lines, key=lambda line: line.wide), ticks, ground, titles=("after task", "accuracy"), at=after
-        )
-        if card.tasks > DISTINCT:
-            figure["layout"]["showlegend"] = False
+        figure = figures.task_curves(a, names, ground, lit=_lit(a, after), at=after)
         plots.draw(figure, key=f"curves-{card.name}", alt="Accuracy on each task over task time.")
         caption(
             "the accuracy on each task from the moment it was learned, with the task unknown.",
@@ -225,7 +194,7 @@ def _over_time(card: RunCard, found: dict[str, np.ndarray], after: int) -> None:
         _oracle(card, found, after)
 
 
-def _lit(card: RunCard, a: np.ndarray, after: int) -> int:
+def _lit(a: np.ndarray, after: int) -> int:
     """The one task that stands out where there are too many for a colour each: that of the chosen cell."""
     return _cell(a, after)[1]
 
@@ -234,17 +203,8 @@ def _oracle(card: RunCard, found: dict[str, np.ndarray], after: int) -> None:
     if "task_aware" not in found:
         st.caption("This method does not answer with the task given.")
         return
-    ground = plots.theme()
-    tasks = after + 1
-    blue, orange = colours(2, ground)
-    unknown, given = (found[kind][after, :tasks] for kind in ("class_incremental", "task_aware"))
-    figure = plots.gaps(
-        plots.Line("task unknown", unknown, blue),
-        plots.Line("task given", given, orange),
-        plots.task_ticks(task_names(card))[:tasks],
-        ground,
-        title=f"accuracy after task {tasks}",
-    )
+    unknown, given = (found[kind][after, : after + 1] for kind in ("class_incremental", "task_aware"))
+    figure = figures.told_and_untold(unknown, given, task_names(card), plots.theme())
     plots.draw(figure, key=f"oracle-{card.name}", alt="Accuracy per task without and with the task given.")
     caption(
         "for each task, the accuracy when the model must find the task (dot) and when it is told (ring).",
@@ -259,20 +219,9 @@ def _methods(card: RunCard, after: int) -> None:
     peers = same_stream(card)
     ground = plots.theme()
     place = [peer.name for peer in peers].index(card.name)
-    paint = colours(len(peers), ground, None if len(peers) <= DISTINCT else place)
-    names = distinct_titles(peers)
-    lines = [
-        plots.Line(
-            names[at],
-            accuracy.seen_accuracy(accuracy.matrices(metrics(peer), peer.tasks)["class_incremental"]),
-            paint[at] if len(peers) <= DISTINCT else (ACCENT if at == place else GREY)[ground],
-            wide=at == place,
-        )
-        for at, peer in enumerate(peers)
-    ]
-    ticks = [str(t + 1) for t in range(card.tasks)]
-    titles = ("after task", "accuracy on all tasks so far")
-    figure = plots.curves(lines, ticks, ground, titles=titles, at=after)
+    seen = [accuracy.seen_accuracy(accuracy.matrices(metrics(p), p.tasks)["class_incremental"]) for p in peers]
+    lines = figures.run_lines(distinct_titles(peers), seen, place, ground)
+    figure = figures.run_curves(lines, card.tasks, ground, at=after)
     plots.draw(figure, key="methods", alt=_methods_alt(lines))
     caption(
         f"the mean accuracy on all tasks learned so far, for {len(peers)} runs of the same images in the same order; "

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -62,3 +64,10 @@ def test_every_room_says_what_belongs_in_it() -> None:
     for folder in (file.parent for file in (ROOT / "app").glob("*/__init__.py")):
         said = ast.get_docstring(ast.parse((folder / "__init__.py").read_text()))
         assert said and len(said) > 60, folder
+
+
+def test_figures_are_made_without_streamlit() -> None:
+    """The Python API has the very figures of the pages, in notebooks without an app."""
+    wanted = "app.figures.accuracy, app.figures.blocks, app.reading.answers"
+    code = f"import sys; sys.modules['streamlit'] = None; import {wanted}"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
