@@ -230,7 +230,7 @@ def whatif(
     given["after_task"] = tasks - 1 if tasks else None
     settings = validate(Settings, {key: value for key, value in given.items() if value is not None}, "whatif")
     found = named_run(runs, run)
-    from core.retrieval.whatif import ask
+    from core.retrieval.answering import ask
 
     answer = ask(found, settings)
     if as_json:

@@ -230,6 +230,6 @@ def _asked(card: RunCard, picture: bytes, line: Any) -> dict[str, Any]:
         path = Path(beside) / "picture"
         path.write_bytes(picture)
         try:
-            return helper("answer").ask({"run": str(card.folder.resolve()), "image": str(path)}, tick)
+            return helper("answer_images").ask({"run": str(card.folder.resolve()), "image": str(path)}, tick)
         except UserError as error:
             raise UserError(str(error).replace(str(path), "The picture")) from None

@@ -143,7 +143,7 @@ def ask(card: RunCard, settings: Settings, tick: Callable[[], None]) -> Answer:
             _answers_kept.move_to_end(key)
             return _answers_kept[key]
     question = {"run": str(key[0]), "changed": key[1], "settings": settings.model_dump()}
-    found = Answer.from_document(helper("whatif").ask(question, tick))
+    found = Answer.from_document(helper("answer_questions").ask(question, tick))
     with _lock:
         _answers_kept[key] = found
         while len(_answers_kept) > _KEPT:

@@ -23,7 +23,7 @@ from core.data.shifts import STRENGTHS, ShiftedImages
 from core.evaluation.evaluator import Evaluator
 from core.evaluation.knn import knn_accuracy
 from core.evaluation.metrics import retention
-from core.retrieval.discriminant import discriminant
+from core.retrieval.space import discriminant
 from core.training.encoding import EncodedImages, Encoder
 
 if TYPE_CHECKING:

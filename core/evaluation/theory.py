@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from core.evaluation.evaluator import Evaluator
-from core.retrieval import bounds
+from core.retrieval.theory import log_determinant_ratio, sampled_error, separation, union_bound
 
 _POINTS = 5000
 """Drawn in all for `sampled_error`: a standard error of at most 0.007."""
@@ -18,7 +18,7 @@ _POINTS = 5000
 def theory(evaluator: Evaluator, retrieval: Sequence[float | None], seed: int) -> dict[str, float | None]:
     """For TaskDone.theory; empty for methods whose tasks have no mixtures.
 
-    bound, sampled_error    of maximum likelihood, were images drawn from the fitted mixtures (core.retrieval.bounds);
+    bound, sampled_error    of maximum likelihood, were images drawn from the fitted mixtures (core.retrieval.theory);
                             None where mixtures live in different spaces, and their densities do not compare
     measured_error          1 − the mean over tasks of `retrieval`, their retrieval accuracies now (None: unmeasured)
     separation              δ on the test images watched so far; nothing is fitted to them
@@ -30,17 +30,17 @@ def theory(evaluator: Evaluator, retrieval: Sequence[float | None], seed: int) -
         spaces = [method.whitened(inputs) for inputs in tests]
         points = [space.cpu().numpy() for space in spaces if space is not None]
         found = {
-            "bound": bounds.union_bound(shared),
-            "sampled_error": bounds.sampled_error(shared, max(1, _POINTS // len(shared)), seed),
-            "separation": bounds.separation(shared, lambda k, i: points[k]),
-            "log_determinant_ratio": bounds.log_determinant_ratio(shared),
+            "bound": union_bound(shared),
+            "sampled_error": sampled_error(shared, max(1, _POINTS // len(shared)), seed),
+            "separation": separation(shared, lambda k, i: points[k]),
+            "log_determinant_ratio": log_determinant_ratio(shared),
         }
     elif own := method.own_mixtures():
         found = {
             "bound": np.nan,
             "sampled_error": np.nan,
-            "separation": bounds.separation(own, lambda k, i: method.in_own_space(tests[k], i).cpu().numpy()),
-            "log_determinant_ratio": bounds.log_determinant_ratio(own),
+            "separation": separation(own, lambda k, i: method.in_own_space(tests[k], i).cpu().numpy()),
+            "log_determinant_ratio": log_determinant_ratio(own),
         }
     else:
         return {}

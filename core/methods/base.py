@@ -25,7 +25,7 @@ from core.adapters.updates import AnyUpdates, Updates
 from core.backbones.vit import Backbone
 from core.config import RunConfig, Section, validate
 from core.methods.inputs import Inputs
-from core.retrieval.bounds import GaussianMixture
+from core.retrieval.mixture import GaussianMixture
 
 PAST_IS_FROZEN: Literal["past_is_frozen"] = "past_is_frozen"
 """Promise: `embed(·, k)` is bit-equal ever after task k was learned."""

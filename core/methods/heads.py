@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from core.adapters.module_list import ModulesOf
-from core.retrieval.discriminant import discriminant
+from core.retrieval.space import discriminant
 
 _SHRINKAGE, _TEMPERATURE = 0.3, 20.0
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from core.methods.base import TaskState
 from core.methods.frozen_classifier import FrozenClassifier
 from core.methods.inputs import Inputs
-from core.retrieval.whitened import WhitenedRetriever
+from core.retrieval.scores import WhitenedRetriever
 
 
 class LinearDiscriminant(FrozenClassifier):

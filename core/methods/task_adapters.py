@@ -19,9 +19,8 @@ from core.config import RunConfig
 from core.methods.base import PAST_IS_FROZEN, Method, Step, TaskState
 from core.methods.heads import TaskHeads
 from core.methods.inputs import Inputs
-from core.retrieval.bounds import GaussianMixture
-from core.retrieval.likelihood import LikelihoodRetriever
-from core.retrieval.whitened import Clustering, WhitenedRetriever
+from core.retrieval.mixture import GaussianMixture
+from core.retrieval.scores import Clustering, LikelihoodRetriever, WhitenedRetriever
 
 _CLUSTERING: dict[str, Clustering] = {"whitened": "dpgmm", "oracle": "dpgmm", "means": "means", "kmeans": "kmeans"}
 """Retrieval modes that score tasks in the whitened shared space, and how each clusters a task."""

@@ -1,24 +1,114 @@
-"""Dirichlet-process Gaussian mixtures: fitted by scikit-learn, scored in float32 on the device.
+"""Gaussian mixtures: what they are, their densities, and how one is fitted to a task's training images.
 
-Proteus (arXiv 2603.13235) clusters each task's embeddings with one, so that the number of clusters is not a parameter:
-`components` is only the truncation of the process.
+Proteus (arXiv 2603.13235) clusters each task's embeddings with a Dirichlet-process mixture, so that the number of
+clusters is not a parameter: `components` is only the truncation of the process.
+
+    GaussianMixture     weights, means and covariances in float64: what theory and other retrieval compute with
+    fit_mixture         a Dirichlet-process mixture with covariances, as a `Mixture` that scores on the device
+    …_assignments       hard clusterings of a task in a whitened space, where components are unit spheres
 """
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from scipy.special import digamma
+from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import BayesianGaussianMixture
 from torch import Tensor
 
-from core.retrieval.bounds import GaussianMixture
-
 _SKLEARN_COVARIANCE = {"full": "full", "diagonal": "diag", "tied": "tied"}
+
+
+@dataclass(frozen=True)
+class GaussianMixture:
+    """p(x) = Σ_k weights_k N(x; means_k, covariance_k).
+
+    A square two-dimensional `covariances` is read as tied, also where K = d: give diagonal ones in full there.
+    Raises ValueError for shapes that do not fit together, or weights that do not sum to 1.
+    """
+
+    weights: np.ndarray
+    """(K,), summing to 1."""
+    means: np.ndarray
+    """(K, d)."""
+    covariances: np.ndarray | None = None
+    """None: identity. (d, d): tied. (K, d): diagonal. (K, d, d): full."""
+
+    def __post_init__(self) -> None:
+        components, width = self.means.shape
+        if self.weights.shape != (components,) or abs(float(self.weights.sum()) - 1) > 1e-3:
+            raise ValueError(f"{components} components need as many weights that sum to 1, not {self.weights}")
+        allowed = [(width, width), (components, width), (components, width, width)]
+        if self.covariances is not None and self.covariances.shape not in allowed:
+            raise ValueError(f"covariances {self.covariances.shape} do not fit means {self.means.shape}")
+
+    @property
+    def width(self) -> int:
+        """d."""
+        return int(self.means.shape[1])
+
+    @property
+    def tied(self) -> bool:
+        """Whether one covariance matrix is given for all components."""
+        return self.covariances is not None and self.covariances.shape == (self.width, self.width)
+
+    @property
+    def axis_aligned(self) -> bool:
+        """Whether every covariance is diagonal by its form."""
+        return self.covariances is None or (self.covariances.ndim == 2 and not self.tied)
+
+    def variances(self) -> np.ndarray:
+        """(K or 1, d), of an axis-aligned mixture."""
+        return np.ones((1, self.width)) if self.covariances is None else float64(self.covariances)
+
+    def matrices(self) -> np.ndarray:
+        """(K or 1, d, d), of any mixture."""
+        if self.axis_aligned:
+            return self.variances()[:, :, None] * np.eye(self.width)
+        assert self.covariances is not None
+        return float64(self.covariances).reshape(-1, self.width, self.width)
+
+    def log_determinants(self) -> np.ndarray:
+        """(K or 1,), of the covariances, in nats."""
+        if self.axis_aligned:
+            return np.asarray(np.log(self.variances()).sum(1))
+        return 2 * np.log(np.diagonal(np.linalg.cholesky(self.matrices()), axis1=1, axis2=2)).sum(1)
+
+
+def log_likelihoods(mixtures: Sequence[GaussianMixture], x: np.ndarray) -> np.ndarray:
+    """(n, T): log p_t(x) of points (n, d), in nats."""
+    x = float64(x)
+    columns = np.empty((len(x), len(mixtures)))
+    for task, mixture in enumerate(mixtures):
+        kept = mixture.weights > 0
+        constant = mixture.log_determinants() + mixture.width * np.log(2 * np.pi)
+        shares = np.log(float64(mixture.weights[kept])) - (mahalanobis(mixture, x) + constant)[:, kept] / 2
+        highest = shares.max(1, keepdims=True)
+        columns[:, task] = highest[:, 0] + np.log(np.exp(shares - highest).sum(1))
+    return columns
+
+
+def mahalanobis(mixture: GaussianMixture, x: np.ndarray) -> np.ndarray:
+    """(n, K): squared Mahalanobis distances of points (n, d) to every component."""
+    centre = mixture.means.mean(0)
+    x, means = float64(x) - centre, float64(mixture.means) - centre
+    if mixture.covariances is None:
+        return squared_distances(x, means)
+    if mixture.axis_aligned:
+        precisions = 1 / mixture.variances()
+        crossed = np.square(x) @ precisions.T - 2 * x @ (means * precisions).T
+        return np.maximum(crossed + (np.square(means) * precisions).sum(1), 0)
+    scales = np.linalg.inv(np.linalg.cholesky(mixture.matrices())).transpose(0, 2, 1)
+    if mixture.tied:
+        return squared_distances(x @ scales[0], means @ scales[0])
+    columns = [np.square((x - mean) @ scale).sum(1) for mean, scale in zip(means, scales, strict=True)]
+    return np.stack(columns, axis=1)
 
 
 @dataclass(frozen=True)
@@ -135,3 +225,70 @@ def _expected_log_weights(model: BayesianGaussianMixture) -> np.ndarray:
     total = digamma(taken + left)
     broken, remaining = digamma(taken) - total, digamma(left) - total
     return broken + np.concatenate(([0.0], np.cumsum(remaining)[:-1]))
+
+
+def dirichlet_process_assignments(
+    white: np.ndarray, labels: np.ndarray, *, components: int, concentration: float, seed: int
+) -> np.ndarray:
+    """(n,) component numbers: each class is clustered by a Dirichlet-process mixture with one tied covariance.
+
+    `white` is (n, dimensions); `components` truncates the process within a class. Components the process leaves empty
+    do not appear. Our decision: seeding by class, which a clustering blind to classes loses to by 2 points.
+    """
+    assignments = np.empty(len(white), np.int64)
+    used = 0
+    for label in np.unique(labels):
+        members = labels == label
+        found = _dirichlet_process(white[members], components, concentration, seed)
+        _, numbers = np.unique(found, return_inverse=True)
+        assignments[members] = used + numbers
+        used += int(numbers.max()) + 1
+    return assignments
+
+
+def _dirichlet_process(x: np.ndarray, components: int, concentration: float, seed: int) -> np.ndarray:
+    components = min(components, len(x))
+    if components == 1:
+        return np.zeros(len(x), np.int64)
+    model = BayesianGaussianMixture(
+        n_components=components,
+        covariance_type="tied",
+        weight_concentration_prior_type="dirichlet_process",
+        weight_concentration_prior=concentration,
+        random_state=seed,
+    )
+    with warnings.catch_warnings():
+        # A partition that is still moving a little is as usable as a converged one.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return np.asarray(model.fit_predict(_in_own_span(x)), np.int64)
+
+
+def _in_own_span(x: np.ndarray) -> np.ndarray:
+    """x (n, d) in double precision; with no more images than directions, on the n − 1 directions in which they differ.
+
+    That changes no distance. Without it the covariance has directions without variance, and in single precision the
+    fit fails on them.
+    """
+    x = x.astype(np.float64)
+    if len(x) > x.shape[1]:
+        return x
+    centred = x - x.mean(0)
+    _, _, axes = np.linalg.svd(centred, full_matrices=False)
+    return np.asarray(centred @ axes[: len(x) - 1].T)
+
+
+def kmeans_assignments(white: np.ndarray, clusters: int, seed: int) -> np.ndarray:
+    """(n,) cluster numbers of k-means with at most `clusters` clusters."""
+    model = KMeans(n_clusters=min(clusters, len(white)), n_init=3, random_state=seed)
+    return np.asarray(model.fit_predict(white), np.int64)
+
+
+def squared_distances(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """(n, m): ‖x − y‖² of rows (n, d) and (m, d), by one matrix product."""
+    squares = np.square(x).sum(1)[:, None] + np.square(y).sum(1) - 2 * x @ y.T
+    return np.asarray(np.maximum(squares, 0))
+
+
+def float64(array: np.ndarray) -> np.ndarray:
+    """`array` in double precision."""
+    return np.asarray(array, dtype=np.float64)

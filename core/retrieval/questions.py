@@ -1,6 +1,6 @@
 """What can be asked about the retrieval of a finished run, and what an answer holds.
 
-Nothing heavy is imported, as the app's server needs this; `core.retrieval.whatif` does the answering.
+Nothing heavy is imported, as the app's server needs this; `core.retrieval.answering` does the answering.
 
 How a task is modelled (`Settings.mixture`):
     class-seeded  each class clustered by a Dirichlet-process mixture; components are unit spheres (as the run does it)

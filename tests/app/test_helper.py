@@ -71,7 +71,7 @@ def test_silence_is_ended(helper):
 
 
 def worker(*, idle: float) -> subprocess.Popen:
-    code = f"from app.workers.answer import main; raise SystemExit(main({idle}))"
+    code = f"from app.workers.answer_images import main; raise SystemExit(main({idle}))"
     return subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
 

@@ -32,8 +32,8 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(scope="module")
 def worker() -> Iterator[Helper]:
     """The real process; several seconds until its first answer."""
-    yield helper("whatif")
-    helper("whatif").stop()
+    yield helper("answer_questions")
+    helper("answer_questions").stop()
 
 
 def page() -> None:

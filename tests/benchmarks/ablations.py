@@ -19,8 +19,8 @@ from rich.table import Table
 
 from core.config import RunConfig, merge, validate
 from core.evaluation.metrics import batch_retrieval
+from core.retrieval.answering import answer, read
 from core.retrieval.questions import Settings
-from core.retrieval.whatif import answer, read
 from core.runs.store import Run
 from core.training.encoding import Encodings
 from core.training.run import start_run

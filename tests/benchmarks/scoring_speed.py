@@ -17,7 +17,7 @@ from rich.table import Table
 from torch import Tensor
 
 from core.evaluation.cost import milliseconds_per_image
-from core.retrieval.components import ComponentTable
+from core.retrieval.scores import ComponentTable
 from core.training.device import pick_device
 
 

@@ -17,8 +17,8 @@ import numpy as np
 import pyarrow as pa
 import typer
 
+from core.retrieval.answering import Recorded, answer
 from core.retrieval.questions import SPHERES, Settings
-from core.retrieval.whatif import Recorded, answer
 from core.runs.formats import conform
 from core.runs.schema import PREDICTION_COLUMNS
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from app.reading.cards import RECORDED_RUNS
+from core.retrieval.answering import ask
 from core.retrieval.questions import Settings
-from core.retrieval.whatif import ask
 from core.runs.store import Run
 
 pytestmark = pytest.mark.browser

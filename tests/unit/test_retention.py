@@ -19,7 +19,7 @@ from core.data.images import ImageSet
 from core.data.shifts import STRENGTHS, ShiftedImages
 from core.data.streams import open_stream
 from core.errors import UserError
-from core.retrieval.discriminant import discriminant
+from core.retrieval.space import discriminant
 from core.runs.store import Run
 from core.training.run import resume_run, start_run
 from tests.unit.test_training import folder  # noqa: F401  the fixture

@@ -12,12 +12,9 @@ from sklearn.mixture import BayesianGaussianMixture
 
 from core.config import RunConfig, validate
 from core.errors import UserError
-from core.retrieval.clustering import dirichlet_process_assignments, kmeans_assignments
-from core.retrieval.coding import CodedMeans
-from core.retrieval.components import ComponentTable
-from core.retrieval.mixture import Mixture, fit_mixture
-from core.retrieval.whitened import WhitenedRetriever
-from core.retrieval.whitening import PooledCovariance
+from core.retrieval.mixture import Mixture, dirichlet_process_assignments, fit_mixture, kmeans_assignments
+from core.retrieval.scores import ComponentTable, WhitenedRetriever
+from core.retrieval.space import CodedMeans, PooledCovariance
 
 CPU = torch.device("cpu")
 SKLEARN = {"full": "full", "diagonal": "diag", "tied": "tied"}
@@ -240,7 +237,7 @@ def test_scores_do_not_depend_on_how_many_images_there_are(monkeypatch):
         retriever.fit(task, x[labels // 2 == task], labels[labels // 2 == task])
     whole, tasks = retriever.scores(x), retriever.scores(x).argmax(1)
     nearest = retriever.nearest_component(x, tasks)
-    monkeypatch.setattr("core.retrieval.components._ROWS", 7)
+    monkeypatch.setattr("core.retrieval.scores._ROWS", 7)
     assert torch.allclose(retriever.scores(x), whole, atol=1e-4)
     assert torch.equal(retriever.nearest_component(x, tasks), nearest)
     assert retriever.scores(x[:0]).shape == (0, 2) and len(retriever.nearest_component(x[:0], tasks[:0])) == 0

@@ -16,10 +16,10 @@ import torch
 from core.cli import main
 from core.config import RunConfig, validate
 from core.errors import UserError
-from core.retrieval.clustering import dirichlet_process_assignments
+from core.retrieval.answering import Recorded, answer, ask, read
+from core.retrieval.mixture import dirichlet_process_assignments
 from core.retrieval.questions import Answer, Settings, spaces, unanswerable
-from core.retrieval.whatif import Recorded, answer, ask, read
-from core.retrieval.whitened import WhitenedRetriever
+from core.retrieval.scores import WhitenedRetriever
 from core.runs.store import Run
 from tests.unit.run_folder import write_run
 

@@ -1,34 +1,50 @@
-"""Retrieval in the frozen space whitened by the pooled within-class covariance: our default.
+"""Scores of tasks: how likely an image is under each one, by one of two retrievers without trained parameters.
 
-Measured, the likelihoods of the literal recipe (one mixture in each adapter's own space) are not on one scale and pick
-the wrong task twice in three. Here every task's components live in one space, where within-class scatter is the unit
-sphere, so their densities can be compared. Components are kept as (mean, count) in the raw space and whitened again
-whenever a task makes the pooled covariance better known; no image is kept. A mean is stored in a byte a feature.
+`WhitenedRetriever`, our default. Measured, the likelihoods of the literal recipe (one mixture in each adapter's own
+space) are not on one scale and pick the wrong task twice in three. Here every task's components live in one space,
+where within-class scatter is the unit sphere, so their densities can be compared. Components are kept as (mean, count)
+in the raw space and whitened again whenever a task makes the pooled covariance better known; no image is kept.
 
 How a task is clustered:
     dpgmm    a Dirichlet-process mixture seeded by class: each class is split as far as the process finds modes in it
     kmeans   `components` clusters a task, blind to classes
     means    one component a class: linear discriminant analysis
 Then  log p(x | task) = logsumexp_k [ log π_k − ½‖z − m_k‖² ],  z and m_k whitened, and tasks are equally likely.
+
+`LikelihoodRetriever`, the literal recipe. Published (Proteus): a Dirichlet-process mixture over the final CLS embedding
+of the task-adapted model; an image goes through every adapted model, and the highest likelihood wins. Our decision: the
+embedding is first projected on the task's own principal components, because a full covariance of the whole embedding
+cannot be estimated from a thousand images. It retrieves badly, as said above, and is kept to show that.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from core.config import RunConfig
-from core.retrieval.bounds import GaussianMixture
-from core.retrieval.clustering import dirichlet_process_assignments, kmeans_assignments
-from core.retrieval.coding import CodedMeans
-from core.retrieval.components import ComponentTable
-from core.retrieval.whitening import PooledCovariance, Whitening
+from core.retrieval.mixture import (
+    GaussianMixture,
+    Mixture,
+    dirichlet_process_assignments,
+    fit_mixture,
+    kmeans_assignments,
+)
+from core.retrieval.space import CodedMeans, PooledCovariance, Whitening
+
+if TYPE_CHECKING:
+    from core.methods.inputs import Inputs
 
 Clustering = Literal["dpgmm", "kmeans", "means"]
+
+_ROWS = 4096
+"""Images scored at a time, so that memory stays bounded for any number of images."""
 
 
 class WhitenedRetriever:
@@ -178,6 +194,142 @@ class WhitenedRetriever:
         centre, projection = state["whitening.centre"], state["whitening.projection"]
         self._table = None
         self.whitening = Whitening(centre.to(self.device), projection.to(self.device))
+
+
+class LikelihoodRetriever:
+    """log p_k(embedding with adapter k), for every task k."""
+
+    def __init__(self, config: RunConfig, device: torch.device) -> None:
+        self.settings, self.seed, self.device = config.retrieval, config.seed, device
+        self.centres: list[Tensor] = []
+        self.axes: list[Tensor] = []
+        """Per task: principal axes (width, dimensions)."""
+        self.mixtures: list[Mixture] = []
+
+    def fit(self, task: int, embeddings: Tensor) -> None:
+        """Take in the adapted embeddings (n, width) of a task's training images."""
+        centre = embeddings.mean(0)
+        kept = min(self.settings.dimensions, len(embeddings), embeddings.shape[1])
+        _, _, directions = torch.linalg.svd(embeddings - centre, full_matrices=False)
+        axes = directions[:kept].T.contiguous()
+        mixture = fit_mixture(
+            ((embeddings - centre) @ axes).cpu().numpy(),
+            components=self.settings.components,
+            concentration=self.settings.concentration,
+            covariance=self.settings.covariance,
+            seed=self.seed,
+        )
+        self.centres.append(centre)
+        self.axes.append(axes)
+        self.mixtures.append(mixture.to(self.device))
+
+    def task_mixtures(self) -> list[GaussianMixture]:
+        """Each task's mixture, in the space that `projected` leads to for that task."""
+        return [mixture.as_gaussians() for mixture in self.mixtures]
+
+    def projected(self, embeddings: Tensor, task: int) -> Tensor:
+        """(n, dimensions): embeddings (n, width) by the task's adapter, on the task's principal axes."""
+        return (embeddings - self.centres[task]) @ self.axes[task]
+
+    def scores(self, inputs: Inputs) -> Tensor:
+        """(n, tasks): log-likelihoods, in nats, each in its own task's space."""
+        columns = [
+            mixture.log_likelihood(self.projected(inputs.embedding(task), task))
+            for task, mixture in enumerate(self.mixtures)
+        ]
+        return torch.stack(columns, dim=1)
+
+    def nearest_component(self, inputs: Inputs, tasks: Tensor) -> Tensor:
+        """(n,): the likeliest component of the task named for each image."""
+        nearest = torch.full((len(inputs),), -1, device=self.device)
+        for task in tasks.unique().tolist():
+            rows = torch.where(tasks == task)[0]
+            projected = self.projected(inputs.embedding(task, rows), task)
+            nearest[rows.to(self.device)] = self.mixtures[task].component_log_likelihoods(projected).argmax(1)
+        return nearest
+
+    def task_arrays(self, task: int) -> dict[str, np.ndarray]:
+        """For mixture.npz."""
+        return {
+            "centre": self.centres[task].cpu().numpy(),
+            "axes": self.axes[task].cpu().numpy(),
+            **self.mixtures[task].arrays(),
+        }
+
+    def load_task(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Take back what `task_arrays` returned."""
+        self.centres.append(torch.from_numpy(arrays["centre"]).to(self.device))
+        self.axes.append(torch.from_numpy(arrays["axes"]).to(self.device))
+        self.mixtures.append(Mixture.from_arrays(dict(arrays), self.device))
+
+
+@dataclass(frozen=True)
+class ComponentTable:
+    """All tasks' components: one matrix product scores an image against every one, however many tasks there are.
+
+    log π_k − ½‖z − m_k‖² = z·m_k + (log π_k − ½‖m_k‖²) − ½‖z‖² for K components in one whitened space.
+
+    `means` is (K, dimensions) and `offsets` (K,) the term in parentheses. `tasks` (T, most of a task) and `classes`
+    (C, most of a class) hold the numbers of the components that belong together, filled up with K.
+    """
+
+    means: Tensor
+    offsets: Tensor
+    tasks: Tensor
+    classes: Tensor
+
+    @classmethod
+    def of(cls, means: Sequence[Tensor], counts: Sequence[Tensor], members: Sequence[Tensor]) -> ComponentTable:
+        """From a list a task: whitened means (k, dimensions), images behind each (k,), and the class of each (k,)."""
+        joined = torch.cat(list(means))
+        weights = torch.cat([count / count.sum() for count in counts])
+        owner = torch.cat([torch.full_like(count, task) for task, count in enumerate(counts)])
+        labels = [label for member in members for label in member.unique().tolist()]
+        return cls(
+            joined,
+            weights.log() - joined.square().sum(1) / 2,
+            _grouped(owner, range(len(counts))),
+            _grouped(torch.cat(list(members)), labels),
+        )
+
+    def by_task(self, white: Tensor) -> Tensor:
+        """(n, tasks): log p(z | task) of z (n, dimensions), up to a constant an image, in nats."""
+        return self._pooled(white, self.tasks)
+
+    def by_class(self, white: Tensor) -> Tensor:
+        """(n, classes): the same from each class's own components, weighted as they are within their task."""
+        return self._pooled(white, self.classes)
+
+    def of_task(self, white: Tensor, task: int) -> Tensor:
+        """(n, components of task)."""
+        own = self.tasks[task][self.tasks[task] < len(self.means)]
+        return self._scores(white, own)
+
+    def nearest(self, white: Tensor, tasks: Tensor) -> Tensor:
+        """(n,): the likeliest component of the task named for each image, counted within that task."""
+        found = [
+            self._all(rows).gather(1, self.tasks[named]).argmax(1)
+            for rows, named in zip(white.split(_ROWS), tasks.split(_ROWS), strict=True)
+        ]
+        return torch.cat(found)
+
+    def _pooled(self, white: Tensor, groups: Tensor) -> Tensor:
+        return torch.cat([self._all(rows)[:, groups].logsumexp(2) for rows in white.split(_ROWS)])
+
+    def _all(self, white: Tensor) -> Tensor:
+        """(n, K + 1): every component's score; the last column, which fills groups up, is −∞."""
+        scores = self._scores(white, slice(None))
+        return torch.cat([scores, scores.new_full((len(white), 1), -torch.inf)], dim=1)
+
+    def _scores(self, white: Tensor, chosen: Tensor | slice) -> Tensor:
+        products = torch.addmm(self.offsets[chosen], white, self.means[chosen].T)
+        return products - white.square().sum(1, keepdim=True) / 2
+
+
+def _grouped(owner: Tensor, groups: Sequence[int]) -> Tensor:
+    """(groups, most of a group): positions in `owner` (K,) of each group's members, filled up with K."""
+    members = [torch.where(owner == group)[0] for group in groups]
+    return pad_sequence(members, batch_first=True, padding_value=len(owner))
 
 
 def _weighted(means: Tensor, counts: Tensor) -> Tensor:

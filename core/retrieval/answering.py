@@ -23,11 +23,16 @@ from threadpoolctl import threadpool_limits
 
 from core.errors import UserError
 from core.evaluation.metrics import recall_at_k
-from core.retrieval.bounds import GaussianMixture, log_likelihoods, sampled_error, union_bound
-from core.retrieval.clustering import dirichlet_process_assignments, kmeans_assignments
-from core.retrieval.mixture import fit_mixture
+from core.retrieval.mixture import (
+    GaussianMixture,
+    dirichlet_process_assignments,
+    fit_mixture,
+    kmeans_assignments,
+    log_likelihoods,
+)
 from core.retrieval.questions import SPHERES, Answer, Settings, Shares, spaces, unanswerable
-from core.retrieval.whitening import PooledCovariance
+from core.retrieval.space import PooledCovariance
+from core.retrieval.theory import sampled_error, union_bound
 from core.runs.store import Run
 
 SAMPLES = 2000

@@ -1,4 +1,4 @@
-"""Ask runs about other retrieval settings: `python -m app.workers.whatif`, a question a line on stdin.
+"""Ask runs about other retrieval settings: `python -m app.workers.answer_questions`, a question a line on stdin.
 
 In: {"id": n, "run": folder, "changed": number, "settings": keys of `core.retrieval.questions.Settings`}. Out: {"id": n,
 "answer": `Answer.document`} or {"id": n, "error": one line}. `changed` tells versions of a run apart: its tables stay
@@ -19,19 +19,19 @@ from core.retrieval.questions import Settings
 from core.runs.store import Run
 
 if TYPE_CHECKING:
-    from core.retrieval.whatif import Recorded
+    from core.retrieval.answering import Recorded
 
 
 @lru_cache(maxsize=2)
 def _recorded(run: str, changed: int) -> Recorded:
-    from core.retrieval.whatif import read
+    from core.retrieval.answering import read
 
     return read(Run(Path(run)))
 
 
 def answer(question: Mapping[str, Any]) -> dict[str, Any]:
     """What the settings would have answered. Raises UserError where the run cannot say."""
-    from core.retrieval.whatif import answer as ask
+    from core.retrieval.answering import answer as ask
 
     settings = validate(Settings, question["settings"], "what if")
     return ask(_recorded(question["run"], question["changed"]), settings).document()

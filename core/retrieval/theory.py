@@ -8,70 +8,15 @@ themselves, all tasks equally often, it would err as often as `sampled_error` es
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
 import torch
 
+from core.retrieval.mixture import GaussianMixture, float64, log_likelihoods, mahalanobis, squared_distances
+
 EMPTY = 1e-3
 """Components below this weight stand for no images: a Dirichlet process leaves them at its prior."""
-
-
-@dataclass(frozen=True)
-class GaussianMixture:
-    """p(x) = Σ_k weights_k N(x; means_k, covariance_k).
-
-    A square two-dimensional `covariances` is read as tied, also where K = d: give diagonal ones in full there.
-    Raises ValueError for shapes that do not fit together, or weights that do not sum to 1.
-    """
-
-    weights: np.ndarray
-    """(K,), summing to 1."""
-    means: np.ndarray
-    """(K, d)."""
-    covariances: np.ndarray | None = None
-    """None: identity. (d, d): tied. (K, d): diagonal. (K, d, d): full."""
-
-    def __post_init__(self) -> None:
-        components, width = self.means.shape
-        if self.weights.shape != (components,) or abs(float(self.weights.sum()) - 1) > 1e-3:
-            raise ValueError(f"{components} components need as many weights that sum to 1, not {self.weights}")
-        allowed = [(width, width), (components, width), (components, width, width)]
-        if self.covariances is not None and self.covariances.shape not in allowed:
-            raise ValueError(f"covariances {self.covariances.shape} do not fit means {self.means.shape}")
-
-    @property
-    def width(self) -> int:
-        """d."""
-        return int(self.means.shape[1])
-
-    @property
-    def tied(self) -> bool:
-        """Whether one covariance matrix is given for all components."""
-        return self.covariances is not None and self.covariances.shape == (self.width, self.width)
-
-    @property
-    def axis_aligned(self) -> bool:
-        """Whether every covariance is diagonal by its form."""
-        return self.covariances is None or (self.covariances.ndim == 2 and not self.tied)
-
-    def variances(self) -> np.ndarray:
-        """(K or 1, d), of an axis-aligned mixture."""
-        return np.ones((1, self.width)) if self.covariances is None else _float64(self.covariances)
-
-    def matrices(self) -> np.ndarray:
-        """(K or 1, d, d), of any mixture."""
-        if self.axis_aligned:
-            return self.variances()[:, :, None] * np.eye(self.width)
-        assert self.covariances is not None
-        return _float64(self.covariances).reshape(-1, self.width, self.width)
-
-    def log_determinants(self) -> np.ndarray:
-        """(K or 1,), of the covariances, in nats."""
-        if self.axis_aligned:
-            return np.asarray(np.log(self.variances()).sum(1))
-        return 2 * np.log(np.diagonal(np.linalg.cholesky(self.matrices()), axis1=1, axis2=2)).sum(1)
 
 
 def bhattacharyya_matrix(mixtures: Sequence[GaussianMixture]) -> np.ndarray:
@@ -86,11 +31,11 @@ def bhattacharyya_matrix(mixtures: Sequence[GaussianMixture]) -> np.ndarray:
     matrix = np.eye(tasks)
     white = _whitened_means(mixtures)
     if white is not None:
-        roots = np.sqrt(np.concatenate([_float64(mixture.weights) for mixture in mixtures]))
+        roots = np.sqrt(np.concatenate([float64(mixture.weights) for mixture in mixtures]))
         starts = np.cumsum([0, *(len(means) for means in white)])
         everything = np.concatenate(white)
         for i, means in enumerate(white):
-            sums = roots[starts[i] : starts[i + 1]] @ np.exp(-_squared_distances(means, everything) / 8)
+            sums = roots[starts[i] : starts[i + 1]] @ np.exp(-squared_distances(means, everything) / 8)
             matrix[i, i + 1 :] = np.add.reduceat(sums * roots, starts[:-1])[i + 1 :]
     else:
         determinants = [mixture.log_determinants() for mixture in mixtures]
@@ -125,36 +70,6 @@ def sampled_error(mixtures: Sequence[GaussianMixture], samples: int, seed: int) 
     points = np.concatenate([_draw(mixture, samples, rng) for mixture in mixtures])
     true = np.repeat(np.arange(len(mixtures)), samples)
     return float((log_likelihoods(mixtures, points).argmax(1) != true).mean())
-
-
-def log_likelihoods(mixtures: Sequence[GaussianMixture], x: np.ndarray) -> np.ndarray:
-    """(n, T): log p_t(x) of points (n, d), in nats."""
-    x = _float64(x)
-    columns = np.empty((len(x), len(mixtures)))
-    for task, mixture in enumerate(mixtures):
-        kept = mixture.weights > 0
-        constant = mixture.log_determinants() + mixture.width * np.log(2 * np.pi)
-        shares = np.log(_float64(mixture.weights[kept])) - (mahalanobis(mixture, x) + constant)[:, kept] / 2
-        highest = shares.max(1, keepdims=True)
-        columns[:, task] = highest[:, 0] + np.log(np.exp(shares - highest).sum(1))
-    return columns
-
-
-def mahalanobis(mixture: GaussianMixture, x: np.ndarray) -> np.ndarray:
-    """(n, K): squared Mahalanobis distances of points (n, d) to every component."""
-    centre = mixture.means.mean(0)
-    x, means = _float64(x) - centre, _float64(mixture.means) - centre
-    if mixture.covariances is None:
-        return _squared_distances(x, means)
-    if mixture.axis_aligned:
-        precisions = 1 / mixture.variances()
-        crossed = np.square(x) @ precisions.T - 2 * x @ (means * precisions).T
-        return np.maximum(crossed + (np.square(means) * precisions).sum(1), 0)
-    scales = np.linalg.inv(np.linalg.cholesky(mixture.matrices())).transpose(0, 2, 1)
-    if mixture.tied:
-        return _squared_distances(x @ scales[0], means @ scales[0])
-    columns = [np.square((x - mean) @ scale).sum(1) for mean, scale in zip(means, scales, strict=True)]
-    return np.stack(columns, axis=1)
 
 
 def separation(mixtures: Sequence[GaussianMixture], placed: Callable[[int, int], np.ndarray]) -> float:
@@ -201,13 +116,13 @@ def _whitened_means(mixtures: Sequence[GaussianMixture]) -> list[np.ndarray] | N
     else:
         return None
     centre = first.means.mean(0)
-    return [(_float64(mixture.means) - centre) @ scale for mixture in mixtures]
+    return [(float64(mixture.means) - centre) @ scale for mixture in mixtures]
 
 
 def _log_overlap(one: GaussianMixture, other: GaussianMixture) -> np.ndarray:
     """(K_one, K_other): log of |Σ̄|^−½ exp(−⅛ (m_a − m_b)ᵀ Σ̄⁻¹ (m_a − m_b)), for every pair of components."""
     centre = one.means[0]
-    left, right = _float64(one.means) - centre, _float64(other.means) - centre
+    left, right = float64(one.means) - centre, float64(other.means) - centre
     if one.axis_aligned and other.axis_aligned:
         mean = (one.variances()[:, None] + other.variances()) / 2
         shift = left[:, None] - right
@@ -217,7 +132,7 @@ def _log_overlap(one: GaussianMixture, other: GaussianMixture) -> np.ndarray:
     if factor.shape[:2] == (1, 1):  # in one space all these components are unit spheres
         columns = torch.from_numpy(np.concatenate([left, right]).T.copy())
         white = torch.linalg.solve_triangular(factor[0, 0], columns, upper=False).numpy().T
-        distance = _squared_distances(white[: len(left)], white[len(left) :])
+        distance = squared_distances(white[: len(left)], white[len(left) :])
     else:
         shifts = torch.from_numpy(left[:, None] - right)[..., None]
         distance = torch.linalg.solve_triangular(factor, shifts, upper=False).square().sum((-2, -1)).numpy()
@@ -226,7 +141,7 @@ def _log_overlap(one: GaussianMixture, other: GaussianMixture) -> np.ndarray:
 
 def _draw(mixture: GaussianMixture, samples: int, rng: np.random.Generator) -> np.ndarray:
     """(samples, d) points of the mixture."""
-    weights = _float64(mixture.weights)
+    weights = float64(mixture.weights)
     component = rng.choice(len(weights), size=samples, p=weights / weights.sum())
     noise = rng.standard_normal((samples, mixture.width))
     if mixture.axis_aligned:
@@ -236,13 +151,3 @@ def _draw(mixture: GaussianMixture, samples: int, rng: np.random.Generator) -> n
     for k in np.unique(component):
         noise[component == k] @= factors[k if len(factors) > 1 else 0].T
     return np.asarray(mixture.means[component] + noise)
-
-
-def _squared_distances(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """(n, m): ‖x − y‖² of rows (n, d) and (m, d), by one matrix product."""
-    squares = np.square(x).sum(1)[:, None] + np.square(y).sum(1) - 2 * x @ y.T
-    return np.asarray(np.maximum(squares, 0))
-
-
-def _float64(array: np.ndarray) -> np.ndarray:
-    return np.asarray(array, dtype=np.float64)

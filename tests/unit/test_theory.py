@@ -16,19 +16,15 @@ from scipy.stats import multivariate_normal, norm
 
 from core.cli import main
 from core.config import RunConfig, validate
-from core.retrieval import bounds
-from core.retrieval.bounds import (
-    GaussianMixture,
+from core.retrieval.mixture import GaussianMixture, fit_mixture, log_likelihoods, mahalanobis
+from core.retrieval.scores import WhitenedRetriever
+from core.retrieval.theory import (
     bhattacharyya_matrix,
     log_determinant_ratio,
-    log_likelihoods,
-    mahalanobis,
     sampled_error,
     separation,
     union_bound,
 )
-from core.retrieval.mixture import fit_mixture
-from core.retrieval.whitened import WhitenedRetriever
 from core.runs.files import read_json, write_json
 from core.runs.store import Run
 from core.training.run import resume_run, start_run
@@ -387,8 +383,8 @@ def test_a_run_of_ten_tasks_spends_little_on_theory():
     mixtures = random_mixtures("identity", tasks=10, components=30, width=99)
     points = np.random.default_rng(0).standard_normal((300, 99))
     began = time.process_time()
-    bounds.union_bound(mixtures)
-    bounds.sampled_error(mixtures, 500, 0)
-    bounds.separation(mixtures, lambda k, i: points)
-    bounds.log_determinant_ratio(mixtures)
+    union_bound(mixtures)
+    sampled_error(mixtures, 500, 0)
+    separation(mixtures, lambda k, i: points)
+    log_determinant_ratio(mixtures)
     assert time.process_time() - began < 1, "0.1 to 0.2 s on an idle core"
