@@ -26,6 +26,7 @@ from core.backbones.vit import Backbone
 from core.config import RunConfig, Section, validate
 from core.methods.inputs import Inputs
 from core.retrieval.mixture import GaussianMixture
+from core.retrieval.scores import WhitenedRetriever
 
 PAST_IS_FROZEN: Literal["past_is_frozen"] = "past_is_frozen"
 """Promise: `embed(·, k)` is bit-equal ever after task k was learned."""
@@ -70,6 +71,8 @@ class Method(nn.Module, ABC):
     mixes: ClassVar[bool] = False
     """Whether `embed_rows` takes images of different tasks in one pass."""
     Options: ClassVar[type[Section]] = NoOptions
+    shared_space: WhitenedRetriever | None = None
+    """Compares all tasks in one whitened space of `shared_features`; None for methods that do not."""
 
     def __init__(self, backbone: Backbone, features: int, config: RunConfig, device: torch.device) -> None:
         """`features` is the width of the frozen features. Raises UserError for an option that does not exist."""
@@ -211,6 +214,10 @@ class Method(nn.Module, ABC):
     def nearest_component(self, inputs: Inputs, tasks: Tensor) -> Tensor:
         """(n,) position in the mixture of the task named for each image; −1 for methods without mixtures."""
         return torch.full((len(inputs),), -1)
+
+    def shared_features(self, inputs: Inputs) -> Tensor:
+        """(n, features) that `shared_space` scores; what stands after the frozen features is the first adapter's."""
+        return inputs.frozen
 
     def whitened(self, inputs: Inputs) -> Tensor | None:
         """(n, dimensions) in the method's whitened space, for the map; None where it has none."""

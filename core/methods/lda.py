@@ -24,6 +24,7 @@ class LinearDiscriminant(FrozenClassifier):
         super().begin_task(task, classes, generator)
         if task == 0:
             self.discriminant = WhitenedRetriever("means", self.features, self.config, self.device)
+            self.shared_space = self.discriminant
 
     def end_task(self, task: int, inputs: Inputs) -> None:
         self.discriminant.fit(task, inputs.frozen, inputs.labels)
