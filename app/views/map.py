@@ -10,6 +10,7 @@ import streamlit as st
 
 from app.components import thumbnails
 from app.components.captions import caption
+from app.components.choice import choice
 from app.components.point_map import point_map, run_points
 from app.reading.cards import RunCard
 from app.reading.tables import Images, class_names, images, predictions, spaces, task_names
@@ -47,26 +48,13 @@ def _choices(card: RunCard) -> tuple[str, str, bool]:
     """Space, colour and whether components are outlined, from the URL and from the controls beside the map."""
     known = spaces(card)
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        space = _choice("Space", "space", known, {name: run_points.SPACES[name].title for name in known}, known[0])
-        colour = _choice("Colour", "colour", tuple(run_points.COLOURS), run_points.COLOURS, "task")
+        titles = {name: run_points.SPACES[name].title for name in known}
+        space = choice("Space", "space", titles, known[0], widget="map-space")
+        colour = choice("Colour", "colour", run_points.COLOURS, "task", widget="map-colour")
         # Components are fitted in the space where tasks are retrieved; elsewhere their outlines overlap.
         default = "on" if space == "whitened" else "off"
-        outlines = _choice("Components", "outlines", ("off", "on"), {"off": "hidden", "on": "outlined"}, default)
+        outlines = choice("Components", "outlines", {"off": "hidden", "on": "outlined"}, default, widget="map-outlines")
     return space, colour, outlines == "on"
-
-
-def _choice(label: str, key: str, options: tuple[str, ...], names: dict[str, str], default: str) -> str:
-    widget = f"map-{key}"
-    st.session_state[widget] = parameter(key, default, options)
-    chosen = st.segmented_control(
-        label,
-        options,
-        key=widget,
-        format_func=lambda option: names.get(option, option),
-        required=True,
-        on_change=lambda: set_parameters(**{key: st.session_state[widget]}),
-    )
-    return chosen or default
 
 
 def _selection(card: RunCard, selected: np.ndarray) -> None:

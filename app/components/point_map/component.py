@@ -1,4 +1,4 @@
-"""The Streamlit component around `map.html`, `map.css` and `map.js`."""
+"""The Streamlit component around `map.html`, `map.css` and the modules in `js`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import streamlit as st
 
+from app.components.browser import joined
 from app.components.point_map.data import MapData, pack
 
 _FOLDER = Path(__file__).parent
@@ -15,7 +16,7 @@ _component = st.components.v2.component(
     "proteus_point_map",
     html=(_FOLDER / "map.html").read_text(encoding="utf-8"),
     css=(_FOLDER / "map.css").read_text(encoding="utf-8"),
-    js=(_FOLDER / "map.js").read_text(encoding="utf-8"),
+    js=joined(_FOLDER / "js" / "map.js"),
 )
 
 

@@ -1,10 +1,11 @@
-"""One image's answer on the page: the sentence, the scores as gaps to the best, and the components it lies near."""
+"""The parts of an explanation, in Streamlit's own elements and HTML styled by `explanation.css`."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
 from html import escape
+from pathlib import Path
 from typing import Any
 
 import streamlit as st
@@ -16,23 +17,7 @@ from app.reading.explain import Answer, Bar, Cluster, Names, bars, sentence
 
 __all__ = ["answer_of", "clusters_of", "component_images", "facts", "gaps", "inside", "names_of", "unit", "why"]
 
-_STYLE = """<style>
-.why { border-left: 4px solid var(--why-mark); padding: 2px 0 2px 14px; font-size: 1.1rem; line-height: 1.5; }
-.why.right { --why-mark: #009e73; } .why.wrong { --why-mark: #d55e00; } .why.unknown { --why-mark: #56b4e9; }
-.facts { display: grid; grid-template-columns: max-content 1fr; gap: 2px 14px; font-size: .9rem; }
-.facts, .facts dt, .facts dd { margin: 0 !important; padding: 0 !important; }
-.facts dt { opacity: .7; } .facts dd { overflow-wrap: anywhere; }
-.gaps { display: grid; grid-template-columns: fit-content(60%) 1fr max-content; gap: 6px 12px; align-items: center;
-  font-size: .9rem; }
-.gaps .name { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
-.gaps .tag { margin-left: 6px; padding: 0 6px; border: 1px solid currentColor; border-radius: 9px; font-size: .75rem; }
-.gaps .track { height: 16px; border-left: 2px solid currentColor; }
-.gaps .bar { height: 100%; min-width: 3px; border-radius: 0 3px 3px 0; background: #8a8f98; }
-.gaps .bar.true { background: #d55e00; } .gaps .bar.retrieved { background: #0072b2; }
-.gaps .parts { display: flex; } .gaps .parts .bar { min-width: 0; border-radius: 0; }
-.gaps .bar.clusters { background: #0072b2; } .gaps .bar.adapter { background: #e69f00; }
-.gaps .value { text-align: right; font-variant-numeric: tabular-nums; }
-</style>"""
+_STYLE = f"<style>{Path(__file__).with_name('explanation.css').read_text(encoding='utf-8')}</style>"
 
 
 def why(answer: Answer, names: Names, nearest_to: Cluster | None) -> None:

@@ -1,0 +1,5 @@
+"""What the components share in the browser: JavaScript that several of them import, and how modules reach a page."""
+
+from app.components.browser.modules import joined
+
+__all__ = ["joined"]
