@@ -14,7 +14,7 @@ USER lab
 WORKDIR /lab
 
 COPY --chown=lab:lab docker docker
-COPY --chown=lab:lab Makefile requirements.txt constraints.txt ./
+COPY --chown=lab:lab Makefile requirements*.txt constraints.txt ./
 RUN UV_NO_CACHE=1 PIP_NO_CACHE_DIR=1 docker/steps.sh packages
 
 COPY --chown=lab:lab . .

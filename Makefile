@@ -24,13 +24,8 @@ app: export PROTEUS_DEMO := $(DEMO)
 app: export STREAMLIT_SERVER_MAX_UPLOAD_SIZE := 5
 endif
 app: $(VENV)/.app weights ## install what is missing, then start the app on http://127.0.0.1:8501 (DEMO=1: for the public)
-	@if [ -f app/main.py ]; then \
-	  echo "Proteus Lab: http://$(ADDRESS):$(PORT)  (stop with Ctrl-C; another port: make app PORT=8600)"; \
-	  exec $(PY) -m streamlit run app/$$([ -f app/server.py ] && echo server || echo main).py --server.port=$(PORT) \
-	    --server.address=$(ADDRESS) --server.fileWatcherType=none --browser.gatherUsageStats=false; \
-	else \
-	  echo "The app is not in this version yet: train from the command line with '$(PY) -m core train'."; \
-	fi
+	@echo "Proteus Lab: http://$(ADDRESS):$(PORT)  (stop with Ctrl-C; another port: make app PORT=8600)"
+	@exec $(PY) -m app --server.port=$(PORT) --server.address=$(ADDRESS)
 
 test: $(VENV)/.dev weights chromium ## install what is missing, then run every test (PYTEST_ARGS=... for some)
 	HF_HUB_OFFLINE=1 $(PY) -m pytest $(or $(PYTEST_ARGS),$(PARALLEL))
@@ -68,11 +63,11 @@ weights:
 chromium:
 	@tests/install_chromium.sh
 
-$(VENV)/.app: requirements.txt constraints.txt | $(VENV)/bin/uv
+$(VENV)/.app: requirements.txt requirements-explore.txt requirements-train.txt constraints.txt | $(VENV)/bin/uv
 	@$(call install,-r requirements.txt)
 	@touch $@
 
-$(VENV)/.dev: requirements.txt requirements-dev.txt constraints.txt | $(VENV)/bin/uv
+$(VENV)/.dev: requirements.txt requirements-explore.txt requirements-train.txt requirements-dev.txt constraints.txt | $(VENV)/bin/uv
 	@$(call install,-r requirements.txt -r requirements-dev.txt)
 	@touch $@ $(VENV)/.app
 

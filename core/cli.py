@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -287,6 +289,15 @@ def _executor(at_once: int, ray: str | None, cpus: float, gpus: float) -> Execut
     from core.sweep.local import Local
 
     return Local(at_once)
+
+
+@app.command("app", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def open_app(context: typer.Context) -> None:
+    """Open the browser app; options of `streamlit run` may follow, such as --server.port=8600."""
+    if find_spec("streamlit") is None:
+        raise UserError("The app needs Streamlit, which is not installed: pip install 'proteus-lab[explore]'.")
+    sys.stdout.flush()
+    os.execv(sys.executable, [sys.executable, "-m", "app", *context.args])
 
 
 @app.command()

@@ -9,8 +9,12 @@ from collections.abc import Iterable
 class UserError(Exception):
     """Something the user can put right: one line that says what is wrong, where, and what to do.
 
-    The command line prints it without a traceback and exits with status 2.
+    The command line prints it without a traceback and exits with status 2; a notebook shows the same line.
     """
+
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows in place of a traceback."""
+        return [f"error: {self}"]
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -91,7 +92,10 @@ def supervise(folder: Path, work: Work, quiet: bool) -> None:
 
 @contextlib.contextmanager
 def terminable() -> Iterator[None]:
-    """Inside, SIGTERM is what Ctrl-C is: a KeyboardInterrupt."""
+    """Inside, SIGTERM is what Ctrl-C is: a KeyboardInterrupt. Only a process's main thread is told of signals."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
     previous = signal.signal(signal.SIGTERM, _interrupt)
     try:
         yield

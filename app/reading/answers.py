@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
 from app.reading.cards import RunCard
@@ -54,3 +58,28 @@ def _vectors(card: RunCard) -> np.ndarray | None:
         return embeddings(card, space) if space else None
     except UserError:  # a run without a map: images in their order will do
         return None
+
+
+def answer_said(said: Mapping[str, Any]) -> Answer:
+    """What `predict_images` said, for the explanation; a task without a score was not considered."""
+    scores = {int(row["task"]): float(row["score"]) for row in said["scores"] if row["score"] is not None}
+    count = max([*scores, int(said["task"])]) + 1
+    return Answer(
+        scores=tuple(scores.get(task, -math.inf) for task in range(count)),
+        retrieved=int(said["task"]),
+        predicted=int(said["class"]),
+        component=int(said["nearest_component"]),
+    )
+
+
+def cluster_near(card: RunCard, said: Mapping[str, Any]) -> Cluster:
+    """The component that the picture lies nearest to; without mixtures the first images of its task."""
+    known = images(card)
+    task, component = int(said["task"]), int(said["nearest_component"])
+    inside = np.array([row for row in said["component_images"] if 0 <= row < len(known)], dtype=np.int64)
+    members = (known.task == task) & ((known.component == component) | (component < 0)) & (known.split == "train")
+    if not len(inside):
+        inside = np.flatnonzero(members)[:5]
+    labels = known.label[members]
+    common = int(np.bincount(labels).argmax()) if component >= 0 and len(labels) else None
+    return Cluster(task, component, common, tuple(inside.tolist()))

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import io
-import math
 import tempfile
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -17,8 +15,8 @@ from PIL import Image
 
 from app.components import explanation, thumbnails
 from app.components.captions import caption
+from app.reading.answers import answer_said, cluster_near
 from app.reading.cards import RunCard
-from app.reading.explain import Answer, Cluster
 from app.reading.tables import images
 from app.shell import demo, layout
 from app.shell.address import link, parameter, set_parameters
@@ -136,8 +134,8 @@ def _answered(card: RunCard, picture: bytes) -> None:
     except UserError as error:
         layout.problem_line(str(error))
         return
-    answer, names = answer_of(said), explanation.names_of(card)
-    near = near_of(card, said)
+    answer, names = answer_said(said), explanation.names_of(card)
+    near = cluster_near(card, said)
     st.markdown(f"#### “{layout.plain(said['class_name'])}”")
     st.caption(f"from task {answer.retrieved + 1}, “{layout.plain(said['task_name'])}”")
     explanation.why(answer, names, near)
@@ -159,31 +157,6 @@ def _answered(card: RunCard, picture: bytes) -> None:
         "a picture of something the run never saw: it is still sent to some task, and answered there.",
         "the model does not know that it does not know; the gap between tasks says how sure it is of the task only.",
     )
-
-
-def answer_of(said: Mapping[str, Any]) -> Answer:
-    """What `predict_images` said, for the explanation; a task without a score was not considered."""
-    scores = {int(row["task"]): float(row["score"]) for row in said["scores"] if row["score"] is not None}
-    count = max([*scores, int(said["task"])]) + 1
-    return Answer(
-        scores=tuple(scores.get(task, -math.inf) for task in range(count)),
-        retrieved=int(said["task"]),
-        predicted=int(said["class"]),
-        component=int(said["nearest_component"]),
-    )
-
-
-def near_of(card: RunCard, said: Mapping[str, Any]) -> Cluster:
-    """The component that the picture lies nearest to; without mixtures the first images of its task."""
-    known = images(card)
-    task, component = int(said["task"]), int(said["nearest_component"])
-    inside = np.array([row for row in said["component_images"] if 0 <= row < len(known)], dtype=np.int64)
-    members = (known.task == task) & ((known.component == component) | (component < 0)) & (known.split == "train")
-    if not len(inside):
-        inside = np.flatnonzero(members)[:5]
-    labels = known.label[members]
-    common = int(np.bincount(labels).argmax()) if component >= 0 and len(labels) else None
-    return Cluster(task, component, common, tuple(inside.tolist()))
 
 
 def _preview(card: RunCard, picture: bytes) -> None:

@@ -14,7 +14,7 @@ from torch import Tensor
 from core.backbones import load_backbone
 from core.backbones.features import FrozenFeatures
 from core.config import RunConfig, validate
-from core.data.images import FilePicture, ImageSet, Item, UnreadableImage
+from core.data.images import ArrayPicture, FilePicture, ImageSet, Item, UnreadableImage
 from core.errors import UserError
 from core.evaluation.evaluator import Evaluator
 from core.methods import method_class
@@ -42,8 +42,11 @@ class TrainedModel:
     precision: Precision
 
     @torch.no_grad()
-    def answer(self, images: Sequence[Path]) -> list[dict[str, Any]]:
-        """One JSON-ready answer an image, in order; see `predict_images`."""
+    def answer(self, images: Sequence[Path | np.ndarray]) -> list[dict[str, Any]]:
+        """One JSON-ready answer an image, in order; see `predict_images`.
+
+        An image is a file, or uint8 pixels (height, width) or (height, width, 3), which are called “image N” from 1.
+        """
         data = self.encoder.encode(_read(images), lambda done: None)
         inputs = Evaluator(self.method, self.precision, lambda done: None, whole_batches=False).inputs(data, _UNKNOWN)
         scores = self.method.task_scores(inputs).float()
@@ -51,9 +54,9 @@ class TrainedModel:
         classes = self.method.classify(inputs, tasks)
         components = self.method.nearest_component(inputs, tasks)
         return [
-            self._described(path, scores[row], int(tasks[row]), int(classes[row]), int(components[row]))
+            self._described(name, scores[row], int(tasks[row]), int(classes[row]), int(components[row]))
             | {"classes": self._classes(inputs, row, int(tasks[row]))}
-            for row, path in enumerate(images)
+            for row, name in enumerate(data.images.names)
         ]
 
     def _classes(self, inputs: Inputs, row: int, task: int) -> list[dict[str, Any]]:
@@ -76,11 +79,11 @@ class TrainedModel:
             for place in total.argsort(descending=True).tolist()
         ]
 
-    def _described(self, path: Path, scores: Tensor, task: int, label: int, component: int) -> dict[str, Any]:
+    def _described(self, image: str, scores: Tensor, task: int, label: int, component: int) -> dict[str, Any]:
         ranked = scores.sort(descending=True).values
         names = [info.name for info in self.manifest.tasks]
         return {
-            "image": str(path),
+            "image": image,
             "task": task,
             "task_name": names[task],
             "class": label,
@@ -154,12 +157,13 @@ def predict_images(folder: Path, images: Sequence[Path]) -> list[dict[str, Any]]
     return load_model(folder).answer(images)
 
 
-def _read(paths: Sequence[Path]) -> ImageSet:
+def _read(images: Sequence[Path | np.ndarray]) -> ImageSet:
     items = []
-    for path in paths:
-        picture = FilePicture(Path(path))
+    for number, image in enumerate(images, start=1):
+        name = f"image {number}" if isinstance(image, np.ndarray) else str(image)
+        picture = ArrayPicture(image) if isinstance(image, np.ndarray) else FilePicture(Path(image))
         try:
-            items.append(Item(str(path), picture, picture.identity()))
+            items.append(Item(name, picture, picture.identity()))
         except UnreadableImage as error:
-            raise UserError(f"{path} cannot be read: {error}.") from None
+            raise UserError(f"{name} cannot be read: {error}.") from None
     return ImageSet(items, [0] * len(items))

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app.views.try_image import answer_of, samples, without_squares
+from app.reading.answers import answer_said
+from app.views.try_image import samples, without_squares
 from core.runs.sprites import thumbnail
 
 
@@ -51,6 +52,6 @@ def test_tasks_that_were_not_considered_have_no_score():
         "nearest_component": -1,
         "scores": [{"task": 2, "score": -1.5}, {"task": 0, "score": None}],
     }
-    answer = answer_of(said)
+    answer = answer_said(said)
     assert answer.scores == (-math.inf, -math.inf, -1.5)
     assert (answer.retrieved, answer.predicted, answer.component, answer.verdict) == (2, 5, -1, "unknown")
