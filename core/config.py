@@ -147,6 +147,7 @@ class RecordConfig(Section):
     train_per_class: int = Field(20, ge=0)
     """Training images a class whose thumbnails and embeddings are kept beside all test images."""
     thumbnail: int = Field(64, ge=16, le=256)
+    """Pixels that a thumbnail is wide; smaller images keep their own."""
     projection: bool = True
     """Compute map coordinates (UMAP where installed, otherwise principal components)."""
 

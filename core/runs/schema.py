@@ -11,7 +11,7 @@ predictions.parquet  PREDICTION_COLUMNS, a row per (after_task, test image of a 
 images.parquet       IMAGE_COLUMNS, a row an image: all test images, and some training images
 embeddings.npz       float16 (images, width), one array a space, aligned with images.parquet
 projection.parquet   PROJECTION_COLUMNS
-sprites/000.webp     1,024 thumbnails a sheet, 32 a row
+sprites/000.webp     1,024 thumbnails a sheet, 32 a row: a thumbnail is as wide as a 32nd of its sheet
 metrics.json         core.evaluation.metrics.summary of the predictions, with costs; `theory` and `retention`, those of
                      TaskDone of every task, null where empty; `shifts`, accuracy under corruptions after the last task
 """

@@ -13,9 +13,21 @@ from core.runs.files import damaged
 from core.runs.schema import SPRITES_PER_ROW, SPRITES_PER_SHEET
 
 QUALITY = 80
-"""WebP quality: 1,024 thumbnails of 64 pixels take 0.06 MB as pixel digits, 0.6 MB as photographs."""
+"""WebP quality: 1,024 thumbnails of 64 pixels take 0.6 MB as photographs."""
+EXACT = 28
+"""Thumbnails up to this width are kept without loss: 1,024 take 0.4 MB as clothes of 28 pixels, 0.03 MB as digits of 8.
+That is less than magnified copies of them take with loss, and whoever shows them magnifies them as it likes."""
 PIXEL_ART = 3
 """From this magnification on an image is shown as the squares it is made of."""
+
+
+def cell_side(samples: Iterable[Image.Image], size: int) -> int:
+    """The width of a thumbnail: `size`, or that of the widest of the `samples` where all are narrower than `size`.
+
+    Small images keep their own pixels, which a viewer can magnify to sharp squares; magnified here, they would be
+    blurred or unevenly repeated. Without samples it is `size`.
+    """
+    return min(size, max((min(image.size) for image in samples), default=size))
 
 
 def write_sprites(folder: Path, images: Iterable[Image.Image], size: int = 64) -> list[tuple[int, int]]:
@@ -50,6 +62,16 @@ def read_thumbnail(folder: Path, sheet: int, cell: int) -> Image.Image:
         raise damaged(path, error) from None
 
 
+def kept_side(folder: Path) -> int:
+    """The width of the thumbnails on the sheets in `folder`. Raises UserError when the first is missing or damaged."""
+    path = _sheet_path(folder, 0)
+    try:
+        with Image.open(path, formats=("WEBP",)) as opened:
+            return max(opened.width // SPRITES_PER_ROW, 1)
+    except (OSError, ValueError, Image.DecompressionBombError) as error:
+        raise damaged(path, error) from None
+
+
 def thumbnail(image: Image.Image, size: int) -> Image.Image:
     """The central square of `image`, RGB, `size` pixels wide; tiny images keep their pixels as sharp squares."""
     tiny = min(image.size) * PIXEL_ART <= size
@@ -66,7 +88,7 @@ def _write_sheet(path: Path, first: Image.Image, others: Iterator[Image.Image], 
         canvas.paste(image, _corner(count - 1, size))
     rows = -(-count // SPRITES_PER_ROW)
     with replacing(path) as file:
-        canvas.crop((0, 0, canvas.width, rows * size)).save(file, "WEBP", quality=QUALITY)
+        canvas.crop((0, 0, canvas.width, rows * size)).save(file, "WEBP", quality=QUALITY, lossless=size <= EXACT)
     return count
 
 

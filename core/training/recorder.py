@@ -19,7 +19,7 @@ from core.methods.base import PAST_IS_FROZEN, Method
 from core.methods.inputs import Inputs, Memo
 from core.projection import projection_table
 from core.runs.schema import IMAGE_COLUMNS
-from core.runs.sprites import write_sprites
+from core.runs.sprites import cell_side, write_sprites
 from core.training.encoding import EncodedImages
 
 
@@ -109,7 +109,8 @@ class Recorder:
                 columns["label"] += data.labels.tolist()
                 columns["name"] += data.images.names
                 columns["component"] += self._components(inputs, task)
-        cells = write_sprites(sprites, self._pictures(), size)
+        samples = (data.images.image(0) for watch in self.watches for data in (watch.test, watch.train) if len(data))
+        cells = write_sprites(sprites, self._pictures(), cell_side(samples, size))
         columns["sheet"] = [sheet for sheet, _ in cells]
         columns["cell"] = [cell for _, cell in cells]
         return pa.table({name: _column(name, values) for name, values in columns.items()}, schema=IMAGE_COLUMNS)

@@ -11,7 +11,7 @@ from PIL import Image
 
 from core.errors import UserError
 from core.runs.schema import SPRITES_PER_SHEET
-from core.runs.sprites import read_thumbnail, thumbnail, write_sprites
+from core.runs.sprites import cell_side, kept_side, read_thumbnail, thumbnail, write_sprites
 
 
 def plain(colour, size=(20, 20)):
@@ -104,15 +104,25 @@ def test_every_image_becomes_a_square_of_its_own_colour(width, height, mode, siz
     assert np.asarray(shown).min() == 255
 
 
-def test_digits_take_little_space(tmp_path):
+def test_small_images_keep_their_own_pixels_exactly_and_take_little_space(tmp_path):
     from sklearn.datasets import load_digits
 
     pixels = (load_digits().images * 255 / 16).astype(np.uint8)
-    cells = write_sprites(tmp_path, (Image.fromarray(digit) for digit in pixels))
-    assert sum(path.stat().st_size for path in tmp_path.iterdir()) < 200_000
+    digits = [Image.fromarray(digit) for digit in pixels]
+    side = cell_side(digits[:5], 64)
+    cells = write_sprites(tmp_path, digits, side)
+    assert side == kept_side(tmp_path) == 8
+    assert sum(path.stat().st_size for path in tmp_path.iterdir()) < 60_000
     for i in (3, 1500):
-        shown = np.asarray(read_thumbnail(tmp_path, *cells[i]).convert("L"), dtype=float)
-        assert np.abs(shown - pixels[i].repeat(8, axis=0).repeat(8, axis=1)).mean() < 3
+        assert np.array_equal(np.asarray(read_thumbnail(tmp_path, *cells[i]).convert("L")), pixels[i])
+
+
+@pytest.mark.parametrize(
+    ("sides", "size", "side"),
+    [([28, 28], 64, 28), ([28, 500], 64, 64), ([28, 40], 64, 40), ([200], 64, 64), ([], 64, 64)],
+)
+def test_a_cell_is_as_wide_as_the_widest_sample_and_no_wider_than_asked(sides, size, side):
+    assert cell_side((plain("red", (width, width + 9)) for width in sides), size) == side
 
 
 @pytest.mark.parametrize(("sheet", "cell"), [(0, 32), (0, -1), (0, 5000), (1, 0)])
@@ -122,6 +132,11 @@ def test_a_cell_that_is_not_there_is_one_line_for_the_person(tmp_path, sheet, ce
         read_thumbnail(tmp_path, sheet, cell)
     assert "\n" not in str(error.value)
     assert f"{sheet:03d}.webp" in str(error.value)
+
+
+def test_the_width_of_a_missing_sheet_is_one_line_for_the_person(tmp_path):
+    with pytest.raises(UserError, match=r"000\.webp"):
+        kept_side(tmp_path)
 
 
 def test_a_sheet_that_is_no_webp_is_refused(tmp_path):
