@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 
@@ -50,26 +51,37 @@ def read_thumbnail(folder: Path, sheet: int, cell: int) -> Image.Image:
 
     Raises UserError when the sheet is missing or damaged, or has no such cell.
     """
-    path = _sheet_path(folder, sheet)
-    try:
-        with Image.open(path, formats=("WEBP",)) as opened:
-            size = opened.width // SPRITES_PER_ROW
-            left, top = _corner(cell, size)
-            if not 0 <= cell < SPRITES_PER_SHEET or not size or top + size > opened.height:
-                raise ValueError(f"it has no thumbnail {cell}")
-            return opened.convert("RGB").crop((left, top, left + size, top + size))
-    except (OSError, ValueError, Image.DecompressionBombError) as error:
-        raise damaged(path, error) from None
+    return cut(read_sheet(folder, sheet), cell, _sheet_path(folder, sheet))
+
+
+def read_sheet(folder: Path, sheet: int) -> Image.Image:
+    """A whole sheet, RGB, for those who cut many thumbnails out of it. Raises UserError when missing or damaged."""
+    with _opened(_sheet_path(folder, sheet)) as opened:
+        return opened.convert("RGB")
 
 
 def kept_side(folder: Path) -> int:
     """The width of the thumbnails on the sheets in `folder`. Raises UserError when the first is missing or damaged."""
-    path = _sheet_path(folder, 0)
+    with _opened(_sheet_path(folder, 0)) as opened:
+        return max(opened.width // SPRITES_PER_ROW, 1)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
     try:
         with Image.open(path, formats=("WEBP",)) as opened:
-            return max(opened.width // SPRITES_PER_ROW, 1)
+            yield opened
     except (OSError, ValueError, Image.DecompressionBombError) as error:
         raise damaged(path, error) from None
+
+
+def cut(sheet: Image.Image, cell: int, path: Path) -> Image.Image:
+    """The thumbnail in a cell of a sheet that was read from `path`. Raises UserError where there is no such cell."""
+    size = sheet.width // SPRITES_PER_ROW
+    left, top = _corner(cell, size)
+    if not 0 <= cell < SPRITES_PER_SHEET or not size or top + size > sheet.height:
+        raise damaged(path, ValueError(f"it has no thumbnail {cell}"))
+    return sheet.crop((left, top, left + size, top + size))
 
 
 def thumbnail(image: Image.Image, size: int) -> Image.Image:

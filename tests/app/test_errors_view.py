@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from app.components.confusion import counts
 from app.components.confusion.component import _checked
 from app.reading.tables import Predictions
-from app.views import errors, how
+from app.views import how
+from app.views.errors import listing
 
 
 def answers(task, retrieved, label, predicted, margin) -> Predictions:
@@ -45,12 +46,7 @@ def test_chosen_cell_is_given_back_on_a_second_click():
 
 @pytest.mark.parametrize(("show", "rows"), [("mistakes", [1, 3]), ("task", [1]), ("class", [3]), ("all", [0, 1, 2, 3])])
 def test_lists_hold_what_they_say(show, rows):
-    assert np.flatnonzero(errors._shown(FOUR, show)).tolist() == rows
-
-
-def test_cell_holds_its_images():
-    assert errors._inside(FOUR, (0, 1)).tolist() == [False, True, False, False]
-    assert errors._inside(FOUR, None).all()
+    assert np.flatnonzero(listing.of_kind(FOUR, show)).tolist() == rows
 
 
 def test_typical_image_is_right_and_in_the_middle():

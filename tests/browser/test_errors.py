@@ -43,6 +43,13 @@ def shows_image(page, image: int) -> None:
     page.locator(f'tr[data-image="{image}"].chosen').wait_for(timeout=15_000)
 
 
+def lists(page, rows: int) -> None:
+    """Wait until the table has so many rows."""
+    from playwright.sync_api import expect
+
+    expect(page.locator(".answers tbody tr")).to_have_count(rows, timeout=15_000)
+
+
 def test_from_the_matrix_to_a_row_to_an_image_and_on_by_keyboard(page, server):
     answers = predictions(CARD).after(4)
     wrong = (answers.predicted != answers.label) | (answers.retrieved_task != answers.task)
@@ -128,3 +135,47 @@ def test_names_from_a_run_are_shown_as_text(page, server, path):
     page.wait_for_timeout(1000)
     assert page.evaluate("window.hacked") is None
     assert page.locator('img[src$="/x"], .katex').count() == 0
+
+
+def test_classes_by_mouse_keyboard_and_search(page, server):
+    run = "sequential-split-digits"
+    opened(page, server, f"errors?run={run}&view=classes", ".class-matrix canvas")
+    canvas = page.locator(".class-matrix canvas")
+    page.wait_for_timeout(500)
+    canvas.focus()
+    for key in ("ArrowDown", "ArrowRight", "ArrowDown", "ArrowRight"):
+        page.keyboard.press(key)
+    said = page.locator(".class-matrix .said").inner_text()
+    count, total, true = re.match(r"(\d+) of (\d+) “(\d)”", said).groups()
+    page.keyboard.press("Enter")
+    page.wait_for_url(re.compile(rf"pair={true}-"), timeout=15_000)
+    page.get_by_role("button", name="answered", exact=False).first.wait_for()
+    lists(page, int(count))
+    assert int(count) <= int(total)
+    page.get_by_label("Find a class").fill("7")
+    page.locator(".class-matrix .said").filter(has_text="7").wait_for(state="attached")
+    before = query(page)["pair"]
+    box = canvas.bounding_box()
+    page.mouse.move(box["x"] + box["width"] * 0.6, box["y"] + box["height"] * 0.6)
+    page.locator(".class-matrix .tip").wait_for()
+    assert query(page)["pair"] == before, "looking opens nothing"
+
+
+def test_a_group_and_what_can_be_taken_away(page, server):
+    run = "sequential-split-digits"
+    opened(page, server, f"errors?run={run}&view=groups", ".thumbnails")
+    page.get_by_role("button", name=re.compile(r"^1 · ")).first.click()
+    page.wait_for_url("**group=1**", timeout=15_000)
+    page.get_by_role("button", name="group 1").wait_for()
+    shown = int(
+        re.search(r"\d+ images", page.get_by_role("button", name=re.compile(r"^1 · ")).first.inner_text())[0][:-7]
+    )
+    lists(page, shown)
+    with page.expect_download() as download:
+        page.get_by_role("button", name=re.compile(r"^These \d+ \(CSV\)")).click()
+    assert len(download.value.path().read_text().splitlines()) == shown + 1
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Report of the mistakes (HTML)").click()
+    page.set_content(download.value.path().read_text())
+    assert page.get_by_role("heading", level=1).inner_text().startswith("Mistakes of")
+    assert page.evaluate("[...document.images].every((image) => image.naturalWidth > 0)")

@@ -1,0 +1,61 @@
+"""Retrieval errors: from confused tasks, confused classes or groups of mistakes to the images, and to why.
+
+`listing` says which images are listed (a slice that the address names) and lists them; `tasks`, `classes` and `grouped`
+are three ways to see what was confused, each of which chooses a slice; `one_image` explains one of the listed images.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import streamlit as st
+
+from app.components.choice import choice
+from app.reading.slices import history
+from app.reading.tables import Predictions, predictions
+from app.shell import layout
+from app.shell.address import current_task
+from app.views.errors import classes, grouped, listing, one_image, take_away, tasks
+
+VIEWS = {"tasks": "By task", "classes": "By class", "groups": "In groups"}
+
+
+def render() -> None:
+    """The page."""
+    layout.heading("Retrieval errors")
+    card = layout.run_to_explore()
+    if card is None:
+        return
+    task = current_task(card.tasks)
+    everything = predictions(card)
+    answers = everything.after(task)
+    if not len(answers):
+        layout.empty("This run has no test images to look at.", "Train another", "train")
+        return
+    _summary(answers)
+    past = history(everything, int(answers.after_task[0]))
+    view = choice("See what was confused", "view", VIEWS, "tasks", widget="errors-view")
+    shown = {"tasks": tasks, "classes": classes, "groups": grouped}[view]
+    listed = listing.listed(card, answers, past)
+    left, right = st.columns([9, 11], gap="medium")
+    with left:
+        shown.matrix(card, answers)
+    with right:
+        listing.browse(card, answers, past, listed, one_image.chosen_image(answers, listed))
+    shown.explain_view()
+    take_away.offer(card, answers, past, listed)
+    image = one_image.chosen_image(answers, listed)
+    if image is not None:
+        one_image.explained(card, answers, listed, image)
+
+
+def _summary(answers: Predictions) -> None:
+    wrong = answers.predicted != answers.label
+    lost = int((wrong & (answers.retrieved_task != answers.task)).sum())
+    after = f"After task {int(answers.after_task[0]) + 1},"
+    if not wrong.any():
+        st.markdown(f"{after} all **{len(answers):,}** answers are right.")
+        return
+    st.markdown(
+        f"{after} **{np.count_nonzero(wrong):,} of {len(answers):,}** answers are wrong; "
+        f"**{lost / wrong.sum():.0%}** of the mistakes are of images sent to the wrong task."
+    )

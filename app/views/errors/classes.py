@@ -1,0 +1,83 @@
+"""Which classes are confused: the matrix of classes, and the pairs that cost the most accuracy."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+import streamlit as st
+
+from app.components.captions import caption
+from app.components.class_matrix import ClassCell, class_matrix
+from app.reading.cards import RunCard
+from app.reading.class_confusion import Pair, confusion, order, pairs
+from app.reading.tables import Predictions, class_names
+from app.shell import layout
+from app.views.errors import listing
+
+_PAIRS = 8
+"""So many of the costliest pairs are listed."""
+
+
+def matrix(card: RunCard, answers: Predictions) -> None:
+    """The confusion of classes, and the costliest pairs below it."""
+    names = class_names(card)
+    seen = int(max(answers.label.max(), answers.predicted.max())) + 1
+    table = confusion(answers, seen)
+    present = listing.present(card)
+    known = present.label is not None and present.predicted is not None
+    cell = (present.label, present.predicted) if known and max(present.label, present.predicted) < seen else None
+    class_matrix(table, order(table), names[:seen], cell, partial(_pick, card, answers), key=f"classes-{card.name}")
+    _costliest(card, answers)
+
+
+def _pick(card: RunCard, answers: Predictions, cell: ClassCell | None) -> None:
+    inside = np.ones(len(answers), bool)
+    if cell is not None:
+        inside = (answers.label == cell[0]) & (answers.predicted == cell[1])
+    listing.choose(card, answers, inside, label=cell and cell[0], predicted=cell and cell[1])
+
+
+def _costliest(card: RunCard, answers: Predictions) -> None:
+    names = class_names(card)
+    found = pairs(answers)
+    if not found:
+        return
+    shown = found[:_PAIRS]
+    st.markdown(f"**What costs the most** · {sum(pair.share for pair in shown):.1%} of {_lost(answers):.1%} lost")
+    with st.container(key="pairs", gap=None):
+        for pair in shown:
+            st.button(
+                _said(pair, names),
+                key=f"pair-{pair.label}-{pair.predicted}",
+                help=_details(pair),
+                type="tertiary",
+                on_click=_pick,
+                args=(card, answers, (pair.label, pair.predicted)),
+            )
+
+
+def _lost(answers: Predictions) -> float:
+    return float((answers.predicted != answers.label).mean())
+
+
+def _said(pair: Pair, names: list[str]) -> str:
+    true, answered = layout.plain(names[pair.label]), layout.plain(names[pair.predicted])
+    return f"**{pair.share:.1%}** · {true} → {answered} ({pair.images:,})"
+
+
+def _details(pair: Pair) -> str:
+    return (
+        f"{pair.of_class:.0%} of the class; {pair.from_wrong_task:,} of {pair.images:,} were sent to the wrong task; "
+        f"told the right task, {pair.told:,} would be answered rightly."
+    )
+
+
+def explain_view() -> None:
+    """How to read the matrix."""
+    caption(
+        "test images by their true class (rows) and the class that was answered (columns). Classes that are confused "
+        "stand beside each other. The list says how many points of accuracy a pair costs.",
+        "blocks of orange, and whether the two classes of a pair belong to one task or to two.",
+        "a pair inside one task is its adapter's mistake; a pair across two tasks is a mistake of retrieval.",
+    )

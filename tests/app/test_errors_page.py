@@ -1,0 +1,110 @@
+"""The page of retrieval errors without a browser: what a slice lists, and what an address does to it."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from app.reading.cards import RECORDED_RUNS, run_card
+from app.reading.slices import history
+from app.reading.tables import predictions
+
+RUN = "sequential-split-digits"
+CARD = run_card(RECORDED_RUNS / RUN, True)
+
+
+def page() -> None:
+    import streamlit as st
+
+    from app.shell import navigation
+    from app.views.errors import render
+
+    st.navigation([navigation.page(path) for path in navigation.entries()], position="hidden")
+    render()
+
+
+def shown(**query: str) -> AppTest:
+    test = AppTest.from_function(page, default_timeout=60)
+    test.query_params.update({"run": RUN, **query})
+    test.run()
+    assert not test.exception, test.exception
+    return test
+
+
+def chips(test: AppTest) -> list[str]:
+    return [button.label for button in test.button if str(button.key).startswith("errors-chip")]
+
+
+def listed(test: AppTest) -> int:
+    """How many images the chosen kind has."""
+    box = test.selectbox(key="errors-show")
+    label = next(
+        label for label in box.options if label.startswith({"all": "All images"}.get(box.value, "All mistakes"))
+    )
+    return int(re.search(r"\(([\d,]+)\)", label)[1].replace(",", ""))
+
+
+@pytest.mark.parametrize("view", ["tasks", "classes", "groups"])
+def test_every_view_opens_after_every_task(view):
+    for task in "042":
+        assert chips(shown(view=view, t=task)) == []
+
+
+def test_a_slice_lists_what_its_address_says_and_a_chip_takes_it_away():
+    answers, past = predictions(CARD).after(4), history(predictions(CARD), 4)
+    own = past.of(answers.image)
+    expected = (answers.label == 3) & (answers.predicted == 9) & (own.fate == "forgotten")
+    test = shown(pair="3-9", fate="forgotten", show="all")
+    assert listed(test) == expected.sum() > 0
+    assert chips(test) == ["3", "answered 9", "Forgotten: right once, wrong now"]
+    test.button(key="errors-chip-predicted").click().run()
+    assert test.query_params["pair"] == "3-"
+    assert listed(test) == ((answers.label == 3) & (own.fate == "forgotten")).sum()
+
+
+def test_filters_write_the_address():
+    test = shown(show="all")
+    test.selectbox(key="errors-slice-label").select(7).run()
+    assert test.query_params["pair"] == "7-"
+    test.slider(key="errors-margin").set_range(2.0, 5.0).run()
+    assert test.query_params["margin"] == "2-5"
+    answers = predictions(CARD).after(4)
+    assert listed(test) == np.sum((answers.label == 7) & (answers.margin >= 2) & (answers.margin <= 5))
+
+
+def test_the_list_of_pairs_opens_a_pair():
+    test = shown(view="classes")
+    first = next(button for button in test.button if str(button.key).startswith("pair-"))
+    first.click().run()
+    label, predicted = str(first.key).split("-")[1:]
+    assert test.query_params["pair"] == f"{label}-{predicted}" and len(chips(test)) == 2
+
+
+def test_a_group_narrows_the_list_down_and_opens_again():
+    test = shown(view="groups")
+    everything = listed(test)
+    test.button(key="errors-group-1").click().run()
+    assert test.query_params["group"] == "1" and 0 < listed(test) < everything
+    test.button(key="errors-chip-group").click().run()
+    assert listed(test) == everything
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"cell": "99-99", "pair": "88-77"}, {"view": "nothing", "group": "0"}, {"view": "groups", "group": "99"},
+        {"margin": "9-1", "fate": "x"}, {"component": "7", "cell": "-1"}, {"since": "400", "pair": "-"},
+    ],
+)  # fmt: skip
+def test_an_address_that_fits_nothing_still_shows_a_page(query):
+    assert shown(**query).title[0].value == "Retrieval errors"
+
+
+def test_an_empty_slice_names_the_way_back():
+    test = shown(pair="0-1", fate="right")
+    back = next(button for button in test.button if button.label == "Look at all of them")
+    back.click().run()
+    assert not {"pair", "fate"} & set(test.query_params)
