@@ -1,1 +1,1 @@
-"""Updates of a frozen backbone's projections: where they sit (sites), what they are (updates), who owns them (bank)."""
+"""Updates of a frozen backbone's projections: where they sit (sites), what they are (updates), their store (bank)."""

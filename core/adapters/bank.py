@@ -18,7 +18,7 @@ from core.adapters.updates import LowRank, Updates
 
 
 class Adapter(nn.Module):
-    """One task's units at every site, and (for methods that reuse) its coefficients on earlier tasks' units."""
+    """One task's units at every site and, for methods that reuse units, its coefficients of earlier tasks' units."""
 
     def __init__(
         self, shapes: Mapping[Site, tuple[int, int]], rank: int, earlier_units: int, generator: torch.Generator
@@ -36,7 +36,7 @@ class Adapter(nn.Module):
                 self.reuse[site.name] = nn.Parameter(torch.zeros(earlier_units))
 
     def parameters_at(self, site: Site) -> list[nn.Parameter]:
-        """What is trained at a site."""
+        """The parameters that are trained at a site."""
         return [group[site.name] for group in (self.down, self.up, self.reuse) if site.name in group]
 
     def state_at(self, sites: Iterable[Site]) -> dict[str, Tensor]:

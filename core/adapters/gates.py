@@ -1,9 +1,9 @@
 """Gates that switch adapters on or off, a block or a single site at a time, by threshold or to an exact number.
 
-TAPS (arXiv 2203.16708): one score s a gate, gate = 1[s ≥ τ] with τ = 0.1, s starting at 0.15, and the straight-through
-gradient, so that a gate that is off still learns. Selective LoRA (arXiv 2501.15377) puts the same indicator on LoRA.
-With a budget, our decision: the gates with the highest scores stay open, fewer and fewer of them until exactly as many
-are left as were asked for, and a gate that was closed stays closed.
+Published: TAPS (arXiv 2203.16708) has one score s per gate, gate = 1[s ≥ τ] with τ = 0.1; s starts at 0.15 and gets the
+straight-through gradient, so a gate that is closed still learns. Selective LoRA (arXiv 2501.15377) puts the same
+indicator on LoRA. Our decision: with a budget the gates with the highest scores stay open, fewer and fewer of them
+until exactly as many are left as were asked for, and a gate that was closed stays closed.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Per = Literal["block", "site"]
 
 
 class Gates(nn.Module):
-    """One score a gate. A gate is named by what it switches: '8' is block 8, '8/q' that projection of it alone."""
+    """One score per gate. A gate is named by what it switches: '8' is block 8, '8/q' its projection q alone."""
 
     def __init__(self, sites: Sequence[Site], per: Per = "block", budget: int | None = None) -> None:
         """`budget` is how many gates end open; None leaves that to the threshold."""
@@ -31,7 +31,7 @@ class Gates(nn.Module):
         self.sites, self.per, self.budget = tuple(sites), per, budget
         self.names = gate_names(sites, per)
         self.settled = False
-        """Whether gates can still change: once they cannot, those that are closed need not be computed to learn."""
+        """Whether gates stay as they are: from then on closed ones need not be computed for their scores to learn."""
         self.scores = nn.Parameter(torch.full((len(self.names),), START))
         self.closed: Tensor | None
         closed = torch.zeros(len(self.names), dtype=torch.bool) if budget is not None else None
@@ -41,7 +41,7 @@ class Gates(nn.Module):
         return len(self.names)
 
     def is_open(self) -> Tensor:
-        """bool (gates,)."""
+        """Which gates are open, bool (gates,)."""
         return self.scores.detach() >= THRESHOLD if self.closed is None else ~self.closed
 
     def active(self) -> tuple[str, ...]:
@@ -60,7 +60,7 @@ class Gates(nn.Module):
         return tuple(site for site in self.sites if gate_name(site, self.per) in active)
 
     def computed_sites(self) -> tuple[Site, ...]:
-        """The sites that a training step computes: a closed gate takes part only where it may still open again."""
+        """The sites that a training step computes: a closed gate takes part only if it may open again."""
         return self.sites if self.budget is None and not self.settled else self.open_sites()
 
     @torch.no_grad()
@@ -73,7 +73,7 @@ class Gates(nn.Module):
             self.closed[ranked[:surplus]] = True
 
     def settle(self) -> None:
-        """From here on gates stay as they are, until `reopen`; a budget is met now at the latest."""
+        """Fix the gates as they are until `reopen`; a budget that is not met yet is met now."""
         if self.budget is not None:
             self.keep(self.budget)
         self.settled = True

@@ -1,4 +1,4 @@
-"""Folding updates into the weights they update: the same function, at the price of the plain backbone."""
+"""Folding updates into the weights that they change: the same function at the cost of the plain backbone."""
 
 from __future__ import annotations
 

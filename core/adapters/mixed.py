@@ -1,4 +1,4 @@
-"""Low-rank updates of many tasks in one pass: an image of a batch has its own, and units that hardly count go."""
+"""Low-rank updates of many tasks in one pass: each image of a batch has its own, and negligible units are left out."""
 
 from __future__ import annotations
 
@@ -49,10 +49,10 @@ def _rows(updates: Sequence[object], owners: list[int]) -> RowLowRank:
 
 @torch.no_grad()
 def pruned(updates: Updates, share: float) -> Updates:
-    """Low-rank updates without the units that hardly count.
+    """Low-rank updates without their negligible units.
 
-    At each site the smallest units go as long as the norms |c_u| ‖b_u‖ ‖a_u‖ of all that go sum to at most `share` of
-    ‖ΔW‖_F: what is left differs from ΔW by no more than that (triangle inequality). Our decision.
+    At each site the smallest units are left out as long as their norms |c_u| ‖b_u‖ ‖a_u‖ sum to at most `share` of
+    ‖ΔW‖_F: what remains differs from ΔW by no more than that (triangle inequality). Our decision.
     """
     return {
         block: {name: _pruned(update, share) if isinstance(update, LowRank) else update for name, update in at.items()}

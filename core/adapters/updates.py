@@ -1,7 +1,7 @@
-"""What a forward pass is told to add to a projection. Explicit and immutable: layers hold no "current task".
+"""What a forward pass adds to a projection. Updates are explicit and immutable: layers hold no "current task".
 
-An update is `added` to a projection's output (n, tokens, out), computed from its input x (n, tokens, in), in one pass
-over memory; `transposed` maps (n, tokens, out) back to (n, tokens, in) by ΔWᵀ.
+`added` adds an update of the input x (n, tokens, in) to a projection's output (n, tokens, out), in one pass over
+memory; `transposed` maps (n, tokens, out) back to (n, tokens, in) by ΔWᵀ.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 GRAIN = 16
-"""Units that are stacked with others' are padded to a multiple of it, so that an image's update is the same bit for bit
-whatever its company."""
+"""Units that are stacked with others' are padded to a multiple of this, so that an image's update is the same bit for
+bit whatever else is in its batch."""
 
 
 @dataclass(frozen=True)
@@ -73,10 +73,10 @@ class Dense:
 
 @dataclass(frozen=True)
 class RowLowRank:
-    """A low-rank update of its own for each image of the batch, images of about one rank together.
+    """A low-rank update for each image of the batch; images with updates of about one rank are computed together.
 
-    `parts` are (rows (g,), down (g, units, in), up (g, units, out)), the coefficients within `up`; together their rows
-    are all n images.
+    `parts` are (rows (g,), down (g, units, in), up (g, units, out)) with the coefficients inside `up`; all their rows
+    together are the n images.
     """
 
     parts: tuple[tuple[Tensor, Tensor, Tensor], ...]
@@ -109,13 +109,13 @@ def _plus_product(projected: Tensor, x: Tensor, weight: Tensor) -> Tensor:
 
 Update: TypeAlias = LowRank | Dense
 BlockUpdates: TypeAlias = Mapping[str, Update]
-"""Projection → update, within one block. A projection that is absent is the frozen one, at no cost."""
+"""Projection → update, within one block. A projection without an update stays frozen and costs nothing more."""
 Updates: TypeAlias = Mapping[int, BlockUpdates]
 """Block number → its updates."""
 
 AnyUpdate: TypeAlias = Update | RowLowRank
 AnyBlockUpdates: TypeAlias = Mapping[str, AnyUpdate]
 AnyUpdates: TypeAlias = Mapping[int, AnyBlockUpdates]
-"""What a forward pass takes: one task's updates, or those of many."""
+"""What a forward pass accepts: the updates of one task, or of many."""
 
 NO_UPDATES: BlockUpdates = MappingProxyType({})

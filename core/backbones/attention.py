@@ -1,4 +1,4 @@
-"""Softmax attention, by whichever of two equal ways is faster for a sequence's length."""
+"""Softmax attention, computed in the faster of two equivalent ways for the length of the sequence."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 PLAIN_UP_TO = 100
-"""Tokens. On a CPU two matrix products and a softmax beat the fused kernel on short sequences, whose backward pass is
-slow: forward and backward of 64 images in one thread took 31 ms against 41 at 50 tokens, 64 against 55 at 197."""
+"""In tokens. On a CPU two matrix products and a softmax beat the fused kernel, whose backward pass is slow, on short
+sequences: forward and backward of 64 images in one thread took 31 ms against 41 at 50 tokens, 64 against 55 at 197."""
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:

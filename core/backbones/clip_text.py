@@ -1,7 +1,7 @@
-"""Zero-shot classification with open_clip's text tower: class names in sentences, compared with an image's embedding.
+"""Zero-shot classification with open_clip's text tower: class names in sentences are compared with an image.
 
-Published: CLIP (Radford et al. 2021, section 3.1): cosine similarity of the projected image and the class's text
-features, the mean over sentence templates of normalised features, normalised again.
+Published: CLIP (Radford et al. 2021, section 3.1). The score is the cosine similarity of the projected image and the
+class's text features, which are the normalised mean, over sentence templates, of normalised features.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _BATCH = 64
 
 @dataclass(frozen=True)
 class ZeroShot:
-    """A classifier made of words. `text` (classes, dimensions) is normalised; `projection` is (width, dimensions)."""
+    """A classifier of class names. `text` (classes, dimensions) is normalised; `projection` is (width, dimensions)."""
 
     text: Tensor
     projection: Tensor
@@ -81,7 +81,7 @@ def _computed(name: str, pretrained: str, class_names: Sequence[str], templates:
 
 
 def spoken(class_name: str) -> str:
-    """A class's name as one says it: 'maple_tree' is 'maple tree', and a task's prefix is left out."""
+    """A class's name as it is said: 'maple_tree' becomes 'maple tree', and a task's prefix is left out."""
     return " ".join(class_name.rpartition("--")[2].replace("_", " ").split())
 
 
@@ -95,7 +95,7 @@ def _key(name: str, pretrained: str, class_names: Sequence[str], templates: Sequ
 
 
 def _kept(file: Path) -> ZeroShot | None:
-    """What was kept; None where there is no such file, or a damaged one."""
+    """The features that were kept; None where the file is missing or damaged."""
     try:
         kept = load_file(file)
         return ZeroShot(kept["text"], kept["projection"], kept["scale"])

@@ -13,7 +13,7 @@ from core.errors import UserError
 
 
 class FrozenFeatures:
-    """What is kept of a frozen pass. States are counted after blocks: state 0 is the stem's output.
+    """Which tokens of a frozen pass become features. States are counted after blocks: state 0 is the stem's output.
 
     Every token passes the backbone's final norm first, so that blocks whose scales differ weigh alike (our decision).
     """

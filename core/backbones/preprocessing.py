@@ -1,4 +1,4 @@
-"""How an image becomes a backbone's input. It belongs to the backbone: no image reaches one scaled otherwise."""
+"""How an image becomes a backbone's input. The rule is the backbone's own: no image reaches it scaled otherwise."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ def load_timm(name: str, pretrained: str | None, image_size: int | None) -> Back
 
 
 def load_dinov2(image_size: int | None) -> Backbone:
-    """The embedded default. Its side must be a multiple of the 14-pixel patch."""
+    """The embedded default backbone. The side of its images must be a multiple of the 14-pixel patch."""
     size = image_size or _DINOV2_SIZE
     _check_side(size, _DINOV2_PATCH)
     model = timm.create_model("vit_small_patch14_dinov2", pretrained=False, num_classes=0, img_size=size)

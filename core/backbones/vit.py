@@ -75,7 +75,7 @@ class Block(nn.Module):
         """`_attend` for one query, without computing a key or a value of any token.
 
         qᵀ(W_k x_j) = (W_kᵀ q)ᵀ x_j, and Σ_j a_j (W_v x_j) = W_v Σ_j a_j x_j with Σ_j a_j = 1: both projections run once
-        a head instead of once a token. The keys' bias adds the same to every score and drops out.
+        per head instead of once per token. The keys' bias adds the same to every score, so it drops out.
         """
         n, _, width = x.shape
         weight_q, weight_k, weight_v = self.qkv.weight.chunk(3)
@@ -84,7 +84,7 @@ class Block(nn.Module):
         query = _updated(F.linear(x[:, :1], weight_q, bias_q), x[:, :1], updates.get("q"))
         query = self.q_norm(query.view(n, 1, self.heads, -1).transpose(1, 2))
         own = torch.eye(self.heads, dtype=query.dtype, device=x.device)[:, :, None]
-        apart = (query * own).view(n, self.heads, width)  # a row a head, zero outside the head's own part
+        apart = (query * own).view(n, self.heads, width)  # one row per head, zero outside the head's own part
         key = updates.get("k")
         asked = apart @ weight_k if key is None else apart @ weight_k + key.transposed(apart)
         scores = asked @ x.transpose(1, 2) * (width // self.heads) ** -0.5
@@ -164,7 +164,7 @@ class Backbone(nn.Module):
         return self.width, self.width
 
     def tokens(self) -> int:
-        """Tokens an image, class and register tokens included."""
+        """Tokens per image, class and register tokens included."""
         pixels = torch.zeros(1, 3, self.image_size, self.image_size, device=next(self.parameters()).device)
         with torch.no_grad():
             return int(self.stem(pixels).shape[1])

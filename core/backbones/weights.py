@@ -52,7 +52,7 @@ class Published:
     member: str
     member_sha256: str
     tensors_sha256: str
-    """Of the converted tensors, as `digest` counts them."""
+    """The digest of the converted tensors, as `digest` computes it."""
 
 
 DINOV2_S14 = Published(
@@ -128,7 +128,7 @@ def weights_path(source: Published) -> Path:
 
 @contextmanager
 def hub_access(name: str) -> Iterator[None]:
-    """Around a library's own download of `name`: whatever fails becomes one line with the two ways out."""
+    """Wrap a library's own download of `name`: whatever fails becomes one line that names the two ways out."""
     try:
         yield
     except UserError:

@@ -51,9 +51,9 @@ def milliseconds_per_image(
 def peak_memory_bytes(device: torch.device | str) -> int:
     """The most memory in use at any time so far.
 
-    On CUDA the tensors that this process had allocated on the device, since its start or since
-    `torch.cuda.reset_peak_memory_stats`. On any other device the resident memory of the whole process: code and
-    libraries included, never falling by more than the kernel's rounding, under a MiB.
+    On CUDA these are the tensors that this process had allocated on the device, since its start or since
+    `torch.cuda.reset_peak_memory_stats`. On any other device it is the resident memory of the whole process, code and
+    libraries included; it never falls by more than the kernel's rounding, which is under a MiB.
     """
     device = torch.device(device)
     if device.type == "cuda":

@@ -1,6 +1,6 @@
 """After every task: what the method answers for every test image seen so far, one image at a time.
 
-Past adapters do not move in methods that promise it, so their embeddings are computed once and remembered; for other
+Where a method promises that past adapters never change, their embeddings are computed once and remembered; for other
 methods every embedding is computed again.
 """
 
@@ -22,13 +22,13 @@ from core.training.device import Precision, autocast
 from core.training.encoding import EncodedImages
 
 EMBED_BATCH = 64
-"""Rows a pass through the adapted blocks. Smaller groups are padded to it, so that an image's embedding is the same bit
-for bit whatever company it is computed in."""
+"""Rows per pass through the adapted blocks. Smaller groups are padded to it, so that an image's embedding is the same
+bit for bit whatever it is computed together with."""
 
 
 @dataclass
 class Watched:
-    """A task's images that the evaluator follows: encoded, with the embeddings that still hold."""
+    """A task's test images, encoded, with the embeddings that are still valid."""
 
     task: int
     data: EncodedImages

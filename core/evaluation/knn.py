@@ -21,8 +21,8 @@ def knn_predict(
 ) -> Tensor:
     """int64 (m,) class of each query by the vote of its k most similar bank images.
 
-    The protocol of DINO (Caron et al. 2021; Wu et al. 2018): cosine similarity s, each neighbour votes exp(s / T), with
-    k = 20 and T = 0.07. A tie goes to the smaller class. With fewer than k images in the bank, all of them vote.
+    Published: the protocol of DINO (Caron et al. 2021; Wu et al. 2018): with cosine similarity s each neighbour votes
+    exp(s / T), k = 20 and T = 0.07. A tie goes to the smaller class. With fewer than k images in the bank all vote.
 
     bank: float (n, width). bank_labels: int (n,), not negative. queries: float (m, width).
     Raises ValueError for an empty bank, shapes that do not match, k < 1 or values that are not finite.

@@ -54,21 +54,21 @@ def backward_transfer(a: np.ndarray) -> float:
 
 
 def forward_transfer(a: np.ndarray, b: np.ndarray) -> float:
-    """Mean over all tasks but the first of the accuracy just before learning the task minus that of chance.
+    """Mean over all tasks but the first of the accuracy just before learning the task, minus the untrained model's.
 
-    `b` is (T,), the accuracy of the model before anything was learned: measure it then, not on a trained model.
+    `b` is (T,), the accuracies before anything was learned: measure them then, not on a trained model.
     """
     before = np.append(np.nan, np.diagonal(a, offset=1))
     return _strict_mean((before - b)[1:][_with_images(a)[1:]])
 
 
 def oracle_gap(class_incremental: np.ndarray, task_aware: np.ndarray) -> float:
-    """Task-aware minus class-incremental final accuracy: what not being told the task costs."""
+    """Task-aware minus class-incremental final accuracy: what having to find the task costs."""
     return final_accuracy(task_aware) - final_accuracy(class_incremental)
 
 
 def task_ranks(scores: np.ndarray, tasks: np.ndarray) -> np.ndarray:
-    """(n,) how many tasks were put before the true one; equal scores go to the lower task, as in argmax.
+    """(n,) how many tasks were ranked before the true one; equal scores go to the lower task, as in argmax.
 
     scores: (n, T), higher is better, -inf or NaN for a task not considered. tasks: (n,) true tasks. A true task that
     was not considered ranks T.
@@ -122,7 +122,7 @@ def confusion(true: np.ndarray, retrieved: np.ndarray, tasks: int) -> np.ndarray
 def summary(predictions: pa.Table, tasks: int, shortlist: int = 1) -> dict[str, Any]:
     """Every metric of a run's predictions as JSON: None stands for what was not measured.
 
-    Recall is told at RECALL_RANKS and at `shortlist`, the number of tasks whose adapters an image is shown to.
+    Recall is given at RECALL_RANKS and at `shortlist`, the number of tasks whose adapters run for an image.
 
     Plain keys are means over tasks; keys that end in `_pooled` are shares of images. They differ when tasks differ in
     size. Counts test images without a shift. Raises ValueError for a task number outside 0..tasks-1, or tasks < 1.
@@ -175,7 +175,7 @@ class _Rows:
                 raise ValueError(f"predictions name tasks {column.min()} to {column.max()}, but there are {tasks}")
 
     def outcomes(self) -> dict[str, np.ndarray]:
-        """(n,) 1 for right, 0 for wrong; NaN throughout for what the method never answers (all negative)."""
+        """(n,) 1 for right, 0 for wrong; all NaN where the method never answers (every value is negative)."""
         return {
             "class_incremental": (self.predicted == self.label).astype(float),
             "task_aware": _right(self.given_task, self.label),
@@ -217,7 +217,8 @@ def _score_matrix(column: pa.ChunkedArray, tasks: int) -> np.ndarray | None:
 
 
 def _mistakes(rows: _Rows, last: np.ndarray) -> dict[str, float | int]:
-    """How many final answers are wrong, and the shares of those with the wrong task, and right had it been given."""
+    """How many final answers are wrong; the share of them with the wrong task, and the share that would have been right
+    had the task been given."""
     wrong = last & (rows.predicted != rows.label)
     outcomes = rows.outcomes()
     return {

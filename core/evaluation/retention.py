@@ -1,12 +1,13 @@
 """What is left of what the backbone knew: accuracy on classes that no task learns, before and after; and under shifts.
 
-Retention is judged on held-out classes in three ways. "Before" is the frozen backbone.
+Retention is measured on held-out classes in three ways. "Before" means with the frozen backbone.
 
-- knn: nearest neighbours (core.evaluation.knn) among images embedded anew. It asks how well the classes could still be
-  told apart by whoever starts again, and rises where a task teaches about other classes too.
-- zero_shot: the text tower's answers, where there is one. The text stays as it is, so the images must stay with it.
-- readout: our decision, the same question for a backbone without words: a linear discriminant of the held-out classes
-  is fitted on the frozen embedding and stays as it is. It asks whether what was built on the backbone still works.
+- knn: nearest neighbours (core.evaluation.knn) among images that are embedded anew. It asks how well a newcomer could
+  still tell the classes apart, and it rises where a task teaches about other classes too.
+- zero_shot: the text tower's answers, where there is one. The text features stay as they are, so the image embeddings
+  must not move away from them.
+- readout: our decision, the same question for a backbone without a text tower. A linear discriminant of the held-out
+  classes is fitted on the frozen embedding and stays as it is: does what was built on the backbone still work?
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ class RetentionProbe:
     def after(self, evaluator: Evaluator, task: int) -> dict[str, float]:
         """For TaskDone.retention: knn_before, knn_after, knn_retention (after / before); the others likewise.
 
-        With an adapter a task it is that of `task` that is asked: the newest, which has moved most.
+        A method with one adapter per task answers with the adapter of `task`, the newest.
         """
         frozen = evaluator.method.first_block == evaluator.method.backbone.depth
         bank, queries = (

@@ -11,15 +11,15 @@ from core.evaluation.evaluator import Evaluator
 from core.retrieval.theory import log_determinant_ratio, sampled_error, separation, union_bound
 
 _POINTS = 5000
-"""Drawn in all for `sampled_error`: a standard error of at most 0.007."""
+"""Points drawn in all for `sampled_error`, whose standard error is then at most 0.007."""
 
 
 @torch.no_grad()
 def theory(evaluator: Evaluator, retrieval: Sequence[float | None], seed: int) -> dict[str, float | None]:
-    """For TaskDone.theory; empty for methods whose tasks have no mixtures.
+    """The values of TaskDone.theory; empty for methods whose tasks have no mixtures.
 
     bound, sampled_error    of maximum likelihood, were images drawn from the fitted mixtures (core.retrieval.theory);
-                            None where mixtures live in different spaces, and their densities do not compare
+                            None where mixtures live in different spaces, so that densities cannot be compared
     measured_error          1 − the mean over tasks of `retrieval`, their retrieval accuracies now (None: unmeasured)
     separation              δ on the test images watched so far; nothing is fitted to them
     log_determinant_ratio   κ

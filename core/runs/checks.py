@@ -1,4 +1,4 @@
-"""Whether an unpacked run of a stranger is what it claims: every document, table and array, before it is taken in."""
+"""Checks of a stranger's run, unpacked: every document, table and array must be what it claims, or it stays out."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from core.runs.schema import (
 from core.runs.store import Run, read_manifest
 
 MAX_BYTES = 8 << 30
-"""Of all files of a run together, unpacked."""
+"""At most so many bytes, unpacked, in all files of a run together."""
 MAX_ROWS = 50_000_000
 MAX_SHEETS = 1000
 MAX_SHEET_SIDE = 8192
@@ -63,7 +63,7 @@ def check_folder(folder: Path) -> Manifest:
 
 
 def _check_table(path: Path) -> None:
-    """Sizes first: a small parquet file can claim an enormous table."""
+    """Sizes are checked first, because a small parquet file can claim an enormous table."""
     try:
         about = pq.ParquetFile(path).metadata
         groups = [about.row_group(index) for index in range(about.num_row_groups)]
@@ -77,14 +77,14 @@ def _check_table(path: Path) -> None:
 
 
 def _check_arrays(path: Path) -> None:
-    """npz as we write it is not compressed, so it holds no more than its own size."""
+    """An npz file as we write it is not compressed, so the arrays in it are no larger than the file."""
     try:
         with zipfile.ZipFile(path) as archive:
             inside = archive.infolist()
     except (OSError, ValueError, zipfile.BadZipFile) as error:
         raise damaged(path, error) from None
     if sum(member.file_size for member in inside) > path.stat().st_size:
-        raise damaged(path, "more inside than its size allows")
+        raise damaged(path, "there is more inside than its size allows")
     for name, array in formats.read_arrays(path).items():
         if not isinstance(array, np.ndarray):
             raise damaged(path, f"“{name}” is not an array")
@@ -113,7 +113,7 @@ def _check_sheet(path: Path) -> None:
 
 
 def _check_rows(run: Run) -> None:
-    """Rows name only images, tasks and classes that are there: pages take them as positions."""
+    """Rows may name only images, tasks and classes that exist, because pages use the numbers as positions."""
     if not (run.folder / "images.parquet").exists():
         return
     images = run.images()
@@ -162,21 +162,21 @@ def _check_scores(path: Path, scores: pa.ChunkedArray, tasks: int) -> None:
 
 
 def _check_manifest(path: Path, manifest: Manifest) -> None:
-    """Classes are positions in the list of their names."""
+    """Each class number must be a position in the list of class names."""
     classes = [label for task in manifest.tasks for label in task.classes]
     if not manifest.tasks or not all(0 <= label < len(manifest.class_names) for label in classes):
-        raise damaged(path, "it has no tasks, or a task of a class without a name")
+        raise damaged(path, "it has no tasks, or a task with a class that has no name")
 
 
 def _check_metrics(path: Path, metrics: Mapping[str, Any]) -> None:
-    """What every page takes for a number is one, or absent."""
+    """Every value that pages use as a number must be a number, or be absent."""
     for key in _NUMBERS:
         if not isinstance(metrics.get(key), int | float | None) or isinstance(metrics.get(key), bool):
-            raise damaged(path, f"“{key}” is no number")
+            raise damaged(path, f"“{key}” is not a number")
 
 
 def _check_events(path: Path, events: Sequence[Mapping[str, Any]], tasks: int) -> None:
-    """What is drawn as curves: losses by step, and accuracies by task."""
+    """The events that are drawn as curves (losses by step, accuracies by task) must hold the numbers for it."""
     for event in events:
         kind = event.get("kind")
         if kind not in ("loss", "task"):
@@ -190,7 +190,7 @@ def _check_events(path: Path, events: Sequence[Mapping[str, Any]], tasks: int) -
             or not whole
             or not _are_numbers(values)
         ):
-            raise damaged(path, f"an event of kind “{kind}” does not tell what it must")
+            raise damaged(path, f"an event of kind “{kind}” lacks a number that it must have")
 
 
 def _are_numbers(values: Any) -> bool:

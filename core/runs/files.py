@@ -18,7 +18,7 @@ def now() -> str:
 
 
 def encode_json(value: Any, indent: int | None = None) -> bytes:
-    """`value` as strict JSON: numbers that are not finite become null, and numpy's scalars and arrays plain ones."""
+    """`value` as strict JSON: numbers that are not finite become null, numpy's scalars and arrays become plain ones."""
     return json.dumps(_plain(value), ensure_ascii=False, allow_nan=False, indent=indent).encode()
 
 
@@ -55,7 +55,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """The JSON objects in `path`, one a line; a last line that was cut short is left out, a missing file has none.
+    """The JSON objects in `path`, one per line; a last line that was cut short is left out, a missing file has none.
 
     Raises UserError when any other line is not a JSON object.
     """

@@ -1,4 +1,4 @@
-"""Where runs are and what they are called; a run's main facts without its tables. Standard library only."""
+"""Where runs are and what they are called, and a run's main facts without reading its tables. Standard library only."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def _created(folder: Path) -> str:
 def find_folder(runs: Path, name: str) -> Path:
     """The folder of the run called `name`, or of the only run whose name starts so.
 
-    Raises UserError when the name is unsafe, unknown (names the nearest) or short for several.
+    Raises UserError when the name is unsafe, unknown (the error names the nearest) or the beginning of several.
     """
     check_name(name)
     names = [folder.name for folder in run_folders(runs)]
@@ -69,7 +69,8 @@ def find_folder(runs: Path, name: str) -> Path:
 
 
 def brief(folder: Path) -> dict[str, Any]:
-    """A run in one row: run, title, created, method, stream, state, fraction, message, final_accuracy, problem."""
+    """A run's facts for one row of a list: run, title, created, method, stream, state, fraction, message,
+    final_accuracy, problem."""
     row: dict[str, Any] = {"run": folder.name}
     try:
         manifest = read_json(folder / "manifest.json") if (folder / "manifest.json").exists() else {}

@@ -75,9 +75,9 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
 
 
 def map_array(path: Path, name: str) -> np.ndarray | None:
-    """The array called `name` in the npz at `path`, mapped: read-only, and in memory only where it is read.
+    """The array called `name` in the npz at `path`, memory-mapped: read-only, and in memory only where it is read.
 
-    None where there is no such array. Its checksum is looked at once, a piece at a time.
+    None where there is no such array. Its checksum is verified once, a piece at a time.
     Raises UserError when the file is missing or damaged, or needs pickle.
     """
     try:

@@ -1,4 +1,4 @@
-"""Training in the background: one detached process a run, one at a time in a runs folder, talking through files only.
+"""Training in the background: one detached process per run, one at a time in a folder of runs, talking through files.
 
 The process outlives whoever started it. `runs/.lock` is locked by the starter and handed to the worker, so the lock is
 held for exactly as long as the worker lives; the file says which run that is.
@@ -103,12 +103,12 @@ def sweeping(runs: Path) -> str | None:
 
 
 def request_cancel(name: str, runs: Path) -> None:
-    """Ask a run to stop at its next step, and return at once. Raises UserError when there is no such run."""
+    """Ask a run to stop at its next step; returns at once. Raises UserError when there is no such run."""
     (find_folder(runs, name) / "cancel").touch()
 
 
 def cancel(name: str, runs: Path, grace: float = 10.0) -> None:
-    """Stop a run: ask, after `grace` seconds insist (SIGTERM), after as many again kill its whole process group.
+    """Stop a run: ask it, send SIGTERM after `grace` seconds, and kill its whole process group after as many again.
 
     Returns when the worker is gone (at once, if it is this very process). Finished tasks are kept, and the run can be
     resumed.
@@ -156,7 +156,7 @@ def _signal(pid: int, number: signal.Signals) -> None:
 
 
 def mark(folder: Path, state: str, message: str) -> None:
-    """Say how a run ended where its own worker could not: nothing changes unless it still claims to be active."""
+    """Write how a run ended where its own worker could not; nothing changes unless it still claims to be active."""
     try:
         said = read_json(folder / "status.json")
     except UserError:
@@ -167,7 +167,7 @@ def mark(folder: Path, state: str, message: str) -> None:
 
 
 def announce(folder: Path) -> None:
-    """Called by the worker before anything slow: from here on status.json names this process."""
+    """The worker calls this before anything slow: from then on status.json names this process."""
     write_json(folder / "status.json", _queued(os.getpid()))
 
 
@@ -263,7 +263,7 @@ def _busy(runs: Path) -> str:
 
 
 def format_toml(values: Mapping[str, Any], prefix: str = "") -> str:
-    """Nested `values` as TOML, one dotted key a line; keys that are None are left out."""
+    """Nested `values` as TOML, one dotted key per line; keys that are None are left out."""
     lines = ""
     for key, value in values.items():
         path = prefix + json.dumps(str(key), ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""Whether the process that a run's status names is still that process, and so what the status really is."""
+"""The true status of a run: whether the process that its status names is still alive, and still the same process."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def worker(folder: Path) -> int | None:
 
 
 class Claim:
-    """The right to write into the run in `folder`, as long as this object lives; one process may have it twice.
+    """The right to write into the run in `folder`, for as long as this object lives; one process may have it twice.
 
     Raises UserError when another process has it, on this machine or in another container.
     """
@@ -94,7 +94,7 @@ def true_status(folder: Path) -> dict[str, Any]:
             said = read_json(folder / "status.json")
         except UserError:
             return {"state": "failed", "message": f"status.json is missing or damaged; {_remedy(folder)}"}
-        # The numbers of processes in another container say nothing here, its lock does.
+        # Process numbers of another container mean nothing here, but its lock is seen.
         if said.get("state") not in ACTIVE or _alive(said) or _claimed(folder):
             return said
     return said | {"state": "failed", "eta_s": None, "message": f"the worker stopped; {_remedy(folder)}"}

@@ -2,16 +2,16 @@
 
 manifest.json        Manifest, written once at the start
 status.json          Status, replaced atomically
-events.jsonl         one JSON object a line, append only; `kind` says which (EVENT_KINDS)
+events.jsonl         one JSON object per line, append only; `kind` says which (EVENT_KINDS)
 tasks/000/           complete or absent: adapter.safetensors, head.safetensors, mixture.npz, gates.json,
                      predictions.parquet, embeddings.npz, done.json (TaskDone, written last)
-shared/000.safetensors   what a method carries over tasks after task 0 (running sums); none once it is done
-answer.safetensors   what answering for a new image takes beside the task folders
-predictions.parquet  PREDICTION_COLUMNS, a row per (after_task, test image of a task seen so far)
-images.parquet       IMAGE_COLUMNS, a row an image: all test images, and some training images
-embeddings.npz       float16 (images, width), one array a space, aligned with images.parquet
-projection.parquet   PROJECTION_COLUMNS
-sprites/000.webp     1,024 thumbnails a sheet, 32 a row: a thumbnail is as wide as a 32nd of its sheet
+shared/000.safetensors   what a method carries on after task 0 (running sums); removed once the run is done
+answer.safetensors   what is needed, beside the task folders, to answer for a new image
+predictions.parquet  PREDICTION_COLUMNS, one row per (after_task, test image of a task seen so far)
+images.parquet       IMAGE_COLUMNS, one row per image: all test images, and some training images
+embeddings.npz       float16 (images, width), one array per space, aligned with images.parquet
+projection.parquet   PROJECTION_COLUMNS, one row per (space, after_task, image)
+sprites/000.webp     1,024 thumbnails per sheet, 32 per row: a thumbnail is as wide as a 32nd of its sheet
 metrics.json         core.evaluation.metrics.summary of the predictions, with costs; `theory` and `retention`, those of
                      TaskDone of every task, null where empty; `shifts`, accuracy under corruptions after the last task
 """
@@ -77,7 +77,7 @@ class Manifest(Document):
     stream: str
     stream_fingerprint: str
     stream_report: dict[str, Any]
-    """What was read and what was skipped (core.data report)."""
+    """What was read and what was skipped (core.data.report)."""
     class_names: list[str]
     tasks: list[TaskInfo]
     backbone: BackboneInfo
@@ -105,7 +105,7 @@ class Status(Document):
     message: str = ""
     pid: int | None = None
     pid_started: float | None = None
-    """When the process began, on its machine's own clock: process numbers are given out again."""
+    """When the process began, on its machine's own clock: the system gives process numbers out again."""
     updated: str = ""
 
 
@@ -117,11 +117,12 @@ class TaskDone(Document):
     evaluate_seconds: float
     trainable_parameters: int
     stored_bytes: int
-    """Bytes that this task adds to what must be kept to answer for it."""
+    """Bytes that must be kept to answer for this task, beside what all tasks share."""
     theory: dict[str, float | None] = {}
-    """core.evaluation.theory once this task is learned; empty where nothing is known, and in older runs."""
+    """What core.evaluation.theory says once this task is learned; empty where nothing is known, and in older runs."""
     retention: dict[str, float] = {}
-    """core.evaluation.retention once this task is learned; empty without held-out classes, and in older runs."""
+    """What core.evaluation.retention says once this task is learned; empty without held-out classes, and in older
+    runs."""
 
 
 PREDICTION_COLUMNS = pa.schema(
@@ -165,5 +166,6 @@ PROJECTION_COLUMNS = pa.schema(
 )
 
 EMBEDDING_SPACES = ("frozen", "own", "retrieved", "whitened")
-"""frozen: final CLS, no adapter. own: with the image's own task's adapters (for one shared model: the final model).
-retrieved: with the retrieved task's adapters. whitened: frozen features whitened, on the discriminant directions."""
+"""frozen: the final CLS embedding without an adapter. own: with the adapters of the image's own task (for one shared
+model: with the final model). retrieved: with the adapters of the retrieved task. whitened: the frozen features after
+whitening, on the directions in which class means differ."""

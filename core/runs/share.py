@@ -1,4 +1,4 @@
-"""A run as one zip file to hand on, and taking in a stranger's: nothing in it is executed, unpickled or trusted."""
+"""A run as one zip file to hand on, and how a stranger's is taken in: nothing is executed, unpickled or trusted."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def _check_space(members: dict[str, zipfile.ZipInfo], path: Path, runs: Path) ->
 
 
 def _unpack(archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path) -> None:
-    """Copy one file; zipfile stops at the size that the directory states, and checks the sum."""
+    """Copy one file; zipfile stops at the size that the archive's directory states, and verifies the checksum."""
     target.parent.mkdir(parents=True, exist_ok=True)
     with archive.open(member) as source, target.open("xb") as file:
         shutil.copyfileobj(source, file, 1 << 20)
@@ -143,7 +143,7 @@ def _settle(beside: Path, manifest: Manifest, runs: Path, name: str | None) -> R
     if (runs / name).exists():
         raise UserError(f"A run named {name} is already in {runs}: import it under another name with --name.")
     write_json(beside / "manifest.json", manifest.model_dump(mode="json") | {"run": name})
-    # Whatever process it names is another machine's.
+    # The process that it names belongs to another machine.
     status = Run(beside).status
     told = {"pid": None, "pid_started": None, "message": status.message.replace(beside.name, name)}
     write_json(beside / "status.json", status.model_dump() | told)

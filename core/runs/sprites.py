@@ -1,4 +1,4 @@
-"""Thumbnails of a run's images on WebP sheets: 1,024 a sheet, 32 a row, filled in reading order."""
+"""Thumbnails of a run's images on WebP sheets: 1,024 per sheet, 32 per row, filled in reading order."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def cell_side(samples: Iterable[Image.Image], size: int) -> int:
 def write_sprites(folder: Path, images: Iterable[Image.Image], size: int = 64) -> list[tuple[int, int]]:
     """Write the sheets 000.webp, 001.webp ... in `folder` and return (sheet, cell) of each image, in order.
 
-    A thumbnail is the central square of the image, `size` pixels wide. Images are taken one at a time, so that only one
+    A thumbnail is the central square of the image, `size` pixels wide. Images are read one at a time, so that only one
     sheet is in memory; each sheet is whole or absent. The last sheet ends with its last row.
     """
     folder.mkdir(parents=True, exist_ok=True)

@@ -59,7 +59,7 @@ TASK_FILES = (
 
 
 class SavedTask:
-    """One finished task of a run. Nothing is read, and torch not imported, before it is asked for.
+    """One finished task of a run. Nothing is read, and torch is not imported, before it is asked for.
 
     Every attribute raises UserError when its file is missing or damaged.
     """
@@ -97,7 +97,7 @@ class SavedTask:
 
 
 class RunWriter:
-    """The only writer of a run folder. A full disk raises UserError; everything finished before stays whole."""
+    """The only writer of a run folder. A full disk raises UserError; everything that was finished stays whole."""
 
     def __init__(self, folder: Path) -> None:
         """Raises UserError when another process writes into `folder`, which must exist."""
@@ -159,7 +159,7 @@ class RunWriter:
         """Replace status.json; fills in `pid`, `pid_started` and `updated`."""
         document = status.model_dump() | identity() | {"updated": now()}
         with self._disk():
-            # Progress may be lost in a power cut, a change of state may not.
+            # Progress may be lost in a power cut; a change of state may not.
             write_json(self.folder / "status.json", document, durable=status.state != self._state)
         self._state = status.state
 
@@ -235,8 +235,8 @@ class RunWriter:
     ) -> None:
         """Write what is known once all tasks are done; metrics.json comes last.
 
-        `answer` is what answering takes beside the task folders.
-        `embeddings`: (images, width) a space, kept as float16. Raises ValueError when rows do not match `images`.
+        `answer` is what is needed, beside the task folders, to answer for a new image.
+        `embeddings` are (images, width) per space, kept as float16. Raises ValueError when rows do not match `images`.
         """
         for space, rows in embeddings.items():
             if len(rows) != images.num_rows:
@@ -256,7 +256,7 @@ class RunWriter:
             write_json(self.folder / "metrics.json", dict(metrics))
 
     def drop_shared(self) -> None:
-        """Let go of what only learning another task would need; for a run whose state says that it is done."""
+        """Remove what only learning another task would need; for a run whose state says that it is done."""
         for sums in (self.folder / "shared").glob("*.safetensors"):
             sums.unlink()
 
@@ -270,7 +270,7 @@ class RunWriter:
 
 @contextmanager
 def _disk_of(folder: Path) -> Iterator[None]:
-    """What a disk may refuse, as one line for the person."""
+    """Turn what a disk refuses into one line for the person."""
     try:
         yield
     except OSError as error:
@@ -362,11 +362,11 @@ class Run:
 
     @property
     def answer(self) -> dict[str, torch.Tensor]:
-        """What answering takes beside the task folders. Raises UserError when it is missing or damaged."""
+        """What is needed, beside the task folders, to answer. Raises UserError when it is missing or damaged."""
         return formats.read_tensors(self.folder / "answer.safetensors")
 
     def events(self) -> list[dict[str, Any]]:
-        """What happened, oldest first; a last line that is still being written is left out."""
+        """The events of the run, oldest first; a last line that is still being written is left out."""
         return read_lines(self.folder / "events.jsonl")
 
 

@@ -1,4 +1,4 @@
-"""One training at a time over several folders of runs: a worker that was told of a lock waits for it."""
+"""One training at a time over several folders of runs: a worker that is given a lock file waits for its lock."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from core.runs.files import now, write_json
 from core.runs.liveness import identity
 
 VARIABLE = "PROTEUS_TURN"
-"""Environment of a worker: the file whose lock is the right to train."""
+"""Environment variable of a worker: the file whose lock is the right to train."""
 WAITING = "waiting for another training to end"
 _POLL_S = 0.5
 
 
 @contextmanager
 def turn(folder: Path) -> Iterator[None]:
-    """Wait until this process may train the run in `folder`; at once where no turns are taken.
+    """Wait until this process may train the run in `folder`; returns at once where no turns are taken.
 
     Raises KeyboardInterrupt when the run is cancelled meanwhile.
     """

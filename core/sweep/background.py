@@ -1,4 +1,4 @@
-"""Sweeps that outlive whoever started them: a detached process each, one job at a time in a folder of runs."""
+"""Sweeps that outlive whoever started them: each is a detached process, and a folder of runs has one job at a time."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from core.sweep.plan import make_plan
 
 
 def start(values: Mapping[str, Any], runs: Path, at_once: int = 1) -> str:
-    """Execute the sweep that the keys of a sweep file describe, in the background; its name.
+    """Execute the sweep that the keys of a sweep file describe, in the background; returns its name.
 
     Raises UserError when the file is wrong, the name is taken by other runs, or another job of `runs` is going on.
     """

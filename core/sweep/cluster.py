@@ -38,14 +38,14 @@ Files = dict[str, bytes]
 
 
 class Mailbox:
-    """An actor beside the driver: what runs send and has not been taken, and which of them shall stop."""
+    """An actor beside the driver: it holds what runs have sent and nobody has fetched, and which runs shall stop."""
 
     def __init__(self) -> None:
         self._letters: list[tuple[str, Files, list[str]]] = []
         self._unwanted: set[str] = set()
 
     def put(self, run: str, new: Files, names: list[str]) -> bool:
-        """Take in files of `run` that changed, and the names of all it has; whether it shall stop."""
+        """Take in the files of `run` that changed, and the names of all it has; returns whether it shall stop."""
         self._letters.append((run, new, names))
         return run in self._unwanted
 
@@ -62,7 +62,7 @@ class Mailbox:
 def train_there(
     name: str, config: dict[str, Any], title: str | None, files: Files, mailbox: Any, version: str
 ) -> str | None:
-    """On a node: begin the run `name`, or go on with the one that `files` hold; what went wrong, in one line."""
+    """On a node: begin the run `name`, or go on with the one in `files`; returns what went wrong, in one line."""
     if version != core.__version__:
         return f"this node has Proteus Lab {core.__version__}, the driver {version}: install the same on both."
     from core.config import RunConfig, validate
@@ -164,7 +164,7 @@ class ClusterRun:
             write_json(self.folder / "status.json", json.loads(said) | identity())
 
     def ended(self) -> bool:
-        """Whether the run is over; one whose node was lost goes on elsewhere."""
+        """Whether the run is over; a run whose node was lost goes on elsewhere."""
         import ray
 
         if not self._asked and (self.folder / "cancel").exists():
@@ -189,7 +189,7 @@ class ClusterRun:
         return True
 
     def _again(self) -> bool:
-        """Start once more after the node was lost; whether that was one time too many."""
+        """Start once more after the node was lost; returns whether that was one time too many."""
         self._lost += 1
         if self._asked:
             self._tell("cancelled", "cancelled; finished tasks are kept")
@@ -246,7 +246,7 @@ class Cluster:
             raise UserError(f"No Ray cluster answers at {address}: {' '.join(str(error).split())[:200]}") from None
         self._ray, self.cpus, self.gpus = ray, cpus, gpus
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-        # A node may be lost at any time, except the driver's own: the letters are kept there.
+        # Any node may be lost except the driver's own, so what runs send is kept there.
         self._mailbox: Any = ray.remote(Mailbox).options(num_cpus=0, scheduling_strategy=here).remote()
         # A process of its own for each run: its memory is measured, and freed.
         self._train = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=0, max_calls=1)(train_there)
@@ -271,7 +271,7 @@ class Cluster:
         return self._train.remote(name, config, title, files, self._mailbox, core.__version__)
 
     def collect(self) -> None:
-        """Write what the runs have sent."""
+        """Write into the run folders what the runs have sent."""
         for name, new, names in self._ray.get(self._mailbox.take.remote()):
             if name in self._runs:
                 self._runs[name].receive(new, names)
@@ -281,7 +281,7 @@ class Cluster:
         self._mailbox.cancel.remote(name, True)
 
     def forget(self, name: str) -> None:
-        """No letters come from this run any more."""
+        """Nothing more comes from this run."""
         self._runs.pop(name, None)
 
     def close(self) -> None:
@@ -290,7 +290,7 @@ class Cluster:
 
 
 def _reach(address: str) -> None:
-    """Raises UserError where nothing listens at a HOST:PORT: Ray itself would try for a minute."""
+    """Raise UserError where nothing listens at a HOST:PORT; Ray itself would try for a minute."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if not host or not port.isdigit():
         return

@@ -1,4 +1,4 @@
-"""A sweep on the command line: a table that follows its runs, and what came out."""
+"""A sweep on the command line: a table that follows its runs, and at the end the means and tests."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _TITLES = {"final_accuracy": "class-incremental", "average_incremental_accuracy"
 
 @contextmanager
 def followed(quiet: bool) -> Iterator[Listener]:
-    """A listener that shows the sweep on stderr: a live table in a terminal, otherwise a line a change of state."""
+    """A listener that shows the sweep on stderr: a live table in a terminal, otherwise one line per change of state."""
     if quiet:
         yield lambda progress: None
     elif sys.stderr.isatty():
@@ -60,7 +60,7 @@ def _table(progress: Progress) -> Any:
     table = Table(title=headline(progress), title_justify="left", box=box.SIMPLE_HEAD)
     for column in ("run", "seed", "state", "%", "accuracy", "left"):
         table.add_column(column)
-    # What moves stands above what has ended, and that above what waits.
+    # Runs that are training stand first, then those that have ended, then those that wait.
     order = {"running": 0, "queued": 1, "failed": 2, "cancelled": 2, "done": 3, "waiting": 4}
     shown = sorted(progress.rows, key=lambda row: order.get(row.state, 4))[:_MOST_ROWS]
     for row in shown:

@@ -1,7 +1,7 @@
-"""Executing a sweep: runs start as there is room for them, whatever stops it leaves runs that can be gone on with.
+"""Executing a sweep: runs start as soon as there is room for them, and whatever stops it leaves runs that can resume.
 
-The folder `RUNS/sweeps/NAME` holds plan.json, status.json (who executes it, how far it is) and the summary; the runs
-themselves are ordinary folders in RUNS.
+The folder `RUNS/sweeps/NAME` holds plan.json, status.json (which process executes it, and how far it is) and the
+summary; the runs themselves are ordinary folders in RUNS.
 """
 
 from __future__ import annotations
@@ -170,7 +170,7 @@ class Sweep:
         self._rows[name].state = "queued"
 
     def _look(self) -> None:
-        """Bring the rows up to date; tell the listener now and then, and of every change of state."""
+        """Bring the rows up to date, and tell the listener about every change of state, and otherwise now and then."""
         before = [row.state for row in self.progress.rows]
         for name, handle in list(self._going.items()):
             ended = handle.ended()
@@ -202,7 +202,7 @@ class Sweep:
 
 
 class _Elsewhere:
-    """A run that another process trains already."""
+    """A run that another process is training already."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -218,7 +218,8 @@ class _Elsewhere:
 
 
 def _left(rows: list[Row], at_once: int) -> float | None:
-    """Seconds until all runs are done, about: what is left of those going, and a mean run for each that waits."""
+    """About how many seconds it takes until all runs are done: the rest of those that are training, and the mean time
+    of a run for each one that waits."""
     known = [row.seconds for row in rows if row.seconds]
     going = [row.eta_s for row in rows if row.state == "running" and row.eta_s is not None]
     known += [

@@ -17,7 +17,7 @@ def cores() -> int:
 
 
 def threads(count: int) -> dict[str, str]:
-    """The environment that keeps a process to `count` threads, or to the fewer that it is told already."""
+    """The environment that keeps a process to `count` threads, or to fewer where it says so already."""
     return {name: str(min(count, _told(os.environ.get(name), count))) for name in _THREADS}
 
 

@@ -47,7 +47,7 @@ class PlannedRun:
     """One run of a sweep, not begun."""
 
     name: str
-    """Of its folder. Made of the configuration, so the same run of a longer sweep is found again."""
+    """The name of its folder. It is made of the configuration, so a longer sweep finds the same run again."""
     point: dict[str, Any]
     """Axis → its value."""
     config: dict[str, Any]
@@ -59,7 +59,7 @@ class PlannedRun:
 
     @property
     def group(self) -> str:
-        """What this run is beside its seed, in words: runs that differ by seed alone share it."""
+        """In words, what sets this run apart beside its seed; runs that differ by seed alone share these words."""
         others = [f"{axis_title(axis)} {said(value)}" for axis, value in self.point.items() if axis != SEED]
         methods = [said(value) for axis, value in self.point.items() if axis in ("method.name", "method")]
         if methods and len(others) == 1:
@@ -89,7 +89,7 @@ def plan_from(values: Mapping[str, Any]) -> Plan:
 def read_plan(file: Path) -> Plan:
     """The sweep that a TOML file describes, every run checked.
 
-    Raises UserError for a file that is missing or wrong: names the key.
+    Raises UserError for a file that is missing or wrong; the error names the key.
     """
     return make_plan(read_config(file), str(file), _slug(Path(file).stem)[:40])
 

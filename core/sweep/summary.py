@@ -1,4 +1,4 @@
-"""What a sweep found: means over seeds with 95% intervals, two groups on the same seeds compared in pairs; CSV, figure.
+"""What a sweep found: means over seeds with 95% intervals, paired tests of groups on the same seeds, CSV and a figure.
 
 The interval of a mean is Student's t on n - 1 degrees of freedom; two groups are compared by the paired t test on the
 seeds that both have (Student 1908). p values are for one comparison each, not corrected for looking at many.
@@ -59,7 +59,7 @@ class Paired:
     difference: Interval
     """Mean of first minus second."""
     p: float
-    """Two-sided; NaN for fewer than two seeds, or when every difference is the same."""
+    """The two-sided p value; NaN for fewer than two seeds, or when every difference is the same."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ def groups(plan: Plan, runs: Path) -> list[Group]:
 
 
 def against_best(found: Sequence[Group], measure: str = "final_accuracy") -> list[Paired]:
-    """The group with the best mean against each other one."""
+    """The paired tests of the group with the best mean against each other group."""
     measured = [group for group in found if group.values(measure)]
     if len(measured) < 2:
         return []
@@ -135,7 +135,8 @@ def mean_curve(group: Group) -> tuple[np.ndarray, np.ndarray]:
 
 
 def write_summary(plan: Plan, runs: Path, folder: Path) -> list[Group]:
-    """runs.csv, summary.csv and figure.html in `folder`; the groups. Raises UserError when no run is done."""
+    """Write runs.csv, summary.csv and figure.html into `folder`; returns the groups. Raises UserError when no run is
+    done."""
     found = groups(plan, runs)
     if not any(group.metrics for group in found):
         raise UserError(f"Sweep {plan.name}: no run is done yet, so there is nothing to sum up.")
@@ -147,7 +148,7 @@ def write_summary(plan: Plan, runs: Path, folder: Path) -> list[Group]:
 
 
 def summary_rows(found: Sequence[Group]) -> list[list[str]]:
-    """A head, then a row a group: its seeds, and mean, low and high end of every measure."""
+    """The head, then one row per group: its seeds, and the mean, low end and high end of every measure."""
     head = ["group", "seeds", *(f"{measure}{end}" for measure in MEASURES for end in ("", "_low", "_high"))]
     rows = [head]
     for group in found:
@@ -192,7 +193,7 @@ _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#
 
 
 def figure(found: Sequence[Group]) -> dict[str, Any]:
-    """Accuracy after each task, a line a group with its interval, as a figure in Plotly's own form."""
+    """Accuracy after each task, one line per group with its interval, as a figure in Plotly's own form."""
     traces: list[dict[str, Any]] = []
     for place, group in enumerate(found):
         mean, half = mean_curve(group)
@@ -219,7 +220,7 @@ def figure(found: Sequence[Group]) -> dict[str, Any]:
 
 
 def figure_html(title: str, found: Sequence[Group]) -> str:
-    """A page of its own with the figure; plotly's script is in it, so it opens without a network."""
+    """An HTML page with the figure; plotly's script is in it, so it opens without a network."""
     import plotly.graph_objects as go
 
     figure_ = go.Figure(figure(found), layout={"title": {"text": f"{title}: mean ± 95% interval over seeds"}})

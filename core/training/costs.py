@@ -1,4 +1,4 @@
-"""What answering for one image costs once all tasks are learned."""
+"""What an answer for one image costs once all tasks are learned."""
 
 from __future__ import annotations
 

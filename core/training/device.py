@@ -38,7 +38,7 @@ def pick_precision(name: str, device: torch.device) -> Precision:
 
 
 def explained_precision(name: str, device: torch.device) -> tuple[Precision, str]:
-    """The precision called `name`, and in a few words why it is this one.
+    """The precision called `name`, and the reason for it in a few words.
 
     'auto' is what PROTEUS_PRECISION says; without it, bfloat16 where the device has instructions for its products, as
     far as torch can tell. The processor is asked, not timed: a busy moment must not change what a run computes (our

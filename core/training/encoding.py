@@ -17,10 +17,10 @@ from core.training.device import Precision, autocast
 from core.training.token_store import TokenCache, TokenStore
 
 ENCODE_BATCH = 64
-"""Images a frozen pass. Fixed, and counted from the start of a set: a resumed run sees the very same batches.
+"""Images per frozen pass. It is fixed and counted from the start of a set, so a resumed run sees the same batches.
 
-A CPU gives an image the same bits in any company (tested); a GPU may choose another kernel for another batch, so
-batches are filled up to this size there.
+On a CPU an image's result is the same bit for bit whatever else is in its batch (tested). A GPU may choose another
+kernel for another batch size, so batches are filled up to this size there.
 """
 
 Advance = Callable[[int], None]
@@ -28,7 +28,7 @@ Advance = Callable[[int], None]
 
 
 class EncodedImages:
-    """n images after the frozen pass: `frozen` (n, features) float32 on the device, empty where nobody reads it."""
+    """n images after the frozen pass: `frozen` (n, features) float32 on the device, empty where no method reads it."""
 
     def __init__(
         self,
@@ -39,7 +39,7 @@ class EncodedImages:
         store: TokenStore | None,
         pixels: TokenStore | None = None,
     ) -> None:
-        """Without an `embedding` the pass ended at the first adapted block, and goes on when one is asked for.
+        """Without an `embedding` the pass ended at the first adapted block, and goes on when it is asked for.
 
         `pixels` are the decoded images, kept where their tokens are not.
         """
@@ -65,7 +65,7 @@ class EncodedImages:
     def tokens(self, rows: Tensor) -> Tensor:
         """(len(rows), tokens, width) entering the first adapted block, on the device. `rows` is on the CPU.
 
-        From the cache where there is one, computed afresh where there is none: the same numbers either way.
+        They come from the cache, or are computed afresh where there is none: the numbers are the same.
         """
         if self.store is not None:
             return self.store.read(rows).to(self.frozen.device)
@@ -103,11 +103,11 @@ class KnownImages:
 
 
 Encodings = dict[tuple[str, ...], KnownImages]
-"""Frozen passes that several runs of one process share, by what decides them. All in memory."""
+"""Frozen passes that several runs of one process share, by what decides their result. All are kept in memory."""
 
 
 class Encoder:
-    """Runs the frozen backbone for a method whose adapters start at `first_block`."""
+    """Runs images through the frozen backbone, for a method whose adapters start at `first_block`."""
 
     def __init__(
         self,
@@ -149,7 +149,7 @@ class Encoder:
         advance(len(images) - len(new))
         rows = [known.rows[identity] for identity in identities]
         frozen = torch.stack([known.frozen[row] for row in rows])
-        # A method that reads no frozen features finishes the pass from its own tokens, as it does when it runs alone.
+        # A method that reads no frozen features ends the pass early and goes on from its tokens, as when it runs alone.
         embedding = torch.stack([known.embedding[row] for row in rows]) if self._wants_frozen else None
         store = None
         if self._keeps_tokens:
@@ -188,7 +188,7 @@ class Encoder:
         return EncodedImages(self, images, torch.cat(frozen), embedding, store, pixels)
 
     def _batches(self, images: ImageSet) -> Iterator[tuple[int, Tensor]]:
-        """Where each batch starts and its decoded images; the next one is read while this one is used."""
+        """The start of each batch and its decoded images; the next batch is read while this one is used."""
         every = [
             torch.arange(start, min(start + ENCODE_BATCH, len(images))) for start in range(0, len(images), ENCODE_BATCH)
         ]
@@ -249,7 +249,7 @@ class Encoder:
 
     @property
     def token_type(self) -> torch.dtype:
-        """Of the tokens that adapted blocks are given. Adapters never see more digits than a cache would keep."""
+        """The type of the tokens that adapters are given: they never see more digits than a cache would keep."""
         return torch.bfloat16 if self.precision == "bfloat16" else torch.float32
 
     def _normalised(self, decoded: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Answering for new images with a finished run: retrieve the task, then the class, and say what spoke for it."""
+"""Answers for new images by a finished run: the retrieved task, the class, and what speaks for each."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class TrainedModel:
 
     @torch.no_grad()
     def answer(self, images: Sequence[Path | np.ndarray]) -> list[dict[str, Any]]:
-        """One JSON-ready answer an image, in order; see `predict_images`.
+        """One JSON-ready answer per image, in order; see `predict_images`.
 
         An image is a file, or uint8 pixels (height, width) or (height, width, 3), which are called “image N” from 1.
         """
@@ -60,7 +60,7 @@ class TrainedModel:
         ]
 
     def _classes(self, inputs: Inputs, row: int, task: int) -> list[dict[str, Any]]:
-        """The classes of the retrieved task, likeliest first, with what spoke for each; empty where one score says all.
+        """The classes of the retrieved task, likeliest first, with the parts of each score; empty if there is one part.
 
         Each part is in nats below the class that it favours: only differences between a task's classes mean anything.
         """
@@ -98,7 +98,7 @@ class TrainedModel:
         }
 
     def _members(self, task: int, component: int) -> list[int]:
-        """The first few training images of the run that lie nearest to the same component."""
+        """The first few training images of the run whose nearest component is the same."""
         if component < 0:
             return []
         images = self.run.images()
@@ -149,9 +149,9 @@ def load_model(folder: Path, device: str = "auto") -> TrainedModel:
 def predict_images(folder: Path, images: Sequence[Path]) -> list[dict[str, Any]]:
     """What the finished run in `folder` says of each image file.
 
-    A dict an image: image, task, task_name, class, class_name, margin (best minus second task score), scores (one a
-    task: task, name, score), nearest_component of the retrieved task (−1 where there are none), component_images
-    (numbers of the run's training images there), classes (those of the retrieved task with the parts of their scores).
+    One dict per image: image, task, task_name, class, class_name, margin (best minus second task score), scores (one
+    per task: task, name, score), nearest_component of the retrieved task (−1 where it has none), component_images
+    (numbers of the run's training images there), classes (those of the retrieved task, with the parts of their scores).
     Raises UserError for a file that is missing or is no image.
     """
     return load_model(folder).answer(images)

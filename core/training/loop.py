@@ -14,7 +14,7 @@ from core.training.device import Precision, autocast
 from core.training.encoding import EncodedImages
 
 OnStep = Callable[[Step, dict[str, Tensor]], None]
-"""Called after each step with the loss and its parts, as tensors that nobody has waited for."""
+"""Called after each step with the loss and its parts, as tensors that the device may still be computing."""
 
 
 def steps_for(images: int, settings: TrainingConfig) -> int:

@@ -1,4 +1,4 @@
-"""How far a run is and how long it still takes, as status.json and the listener are told."""
+"""How far a run is and how long it still takes, for status.json and for the listener."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _INTERVAL_S = 0.5
 
 
 class Cancelled(Exception):
-    """Somebody asked the run to stop."""
+    """A request to stop the run was found."""
 
 
 class Progress:
@@ -28,13 +28,13 @@ class Progress:
         self._message = ""
 
     def begin(self, phase: Phase, task: int, steps: int, message: str) -> None:
-        """A new phase of a task, of `steps` steps."""
+        """Begin a phase of a task that has `steps` steps."""
         self._phase, self._task, self._step, self._steps, self._message = phase, task, 0, steps, message
         self._writer.event("phase", phase=phase, task=task)
         self.tell("running")
 
     def advance(self, work: float, steps: int = 0, message: str | None = None) -> None:
-        """Some work is done. Raises Cancelled when the run was asked to stop; looks at most twice a second."""
+        """Count work that is done. Raises Cancelled when the run was asked to stop; looks for that twice a second."""
         self._done += work
         self._step += steps
         self._message = message or self._message
@@ -48,7 +48,7 @@ class Progress:
         self._told = time.monotonic()
         elapsed = self._told - self._start
         fraction = 1.0 if state == "done" else min(self._done / self._work, 0.999)
-        # Below a hundredth the estimate is worse than none.
+        # Before a hundredth of the work is done, an estimate would be worse than none.
         eta = elapsed * (1 - fraction) / fraction if state == "running" and fraction > 0.01 else None
         status = Status(
             state=state,

@@ -1,7 +1,7 @@
-"""What a run keeps for looking at: which images, their thumbnails, their embeddings in every space, their map.
+"""What a run keeps for people to look at: images, their thumbnails, their embeddings in every space, and their map.
 
-All test images are kept, and the first few training images of each class. Images are numbered task by task, a task's
-test images before its training images, so that what has been seen after task t is a prefix.
+All test images are kept, and the first few training images of each class. Images are numbered task by task, with a
+task's test images before its training images, so the images that were seen up to task t come first.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Watch:
     test: EncodedImages
     train: EncodedImages
     memo: Memo = field(default_factory=Memo)
-    """Embeddings of the training images that still hold."""
+    """Embeddings of the training images, as long as no training has changed them."""
 
 
 class Recorder:
@@ -72,7 +72,7 @@ class Recorder:
     def own_embeddings(self) -> dict[str, np.ndarray]:
         """float16 (kept images, width) with each image's own task's adapters, as they are now, for a task folder.
 
-        Where the past is frozen only the newest task's images are there; for a model that moves, all seen so far.
+        Where the past is frozen these are the newest task's images alone; for a model that changes, all seen so far.
         """
         frozen_past = PAST_IS_FROZEN in self.method.promises
         chosen = self.watches[-1:] if frozen_past else self.watches
@@ -128,7 +128,7 @@ class Recorder:
 
     @torch.no_grad()
     def spaces(self, retrieved: np.ndarray) -> dict[str, np.ndarray]:
-        """float32 (kept images, width) a space, at the end of the run.
+        """float32 (kept images, width) per space, at the end of the run.
 
         `retrieved` is the retrieved task of every test image, in the order of the kept test images.
         """
@@ -153,7 +153,7 @@ class Recorder:
         return joined
 
     def _retrieved(self, watch: Watch, own: np.ndarray, tests: np.ndarray) -> np.ndarray:
-        """As `own`, but test images go through the adapters of the task that was retrieved for them."""
+        """Like `own`, but test images go through the adapters of the task that was retrieved for them."""
         values = own.copy()
         if PAST_IS_FROZEN not in self.method.promises or self.method.first_block == self.method.backbone.depth:
             return values
@@ -168,7 +168,7 @@ class Recorder:
     ) -> dict[tuple[str, int], tuple[np.ndarray, np.ndarray]]:
         """What the map shows: (space, after_task) → image numbers and embeddings of what had been seen by then.
 
-        `snapshots` are the own embeddings after each task, for a model whose past moves.
+        `snapshots` are the own embeddings after each task, for a model whose earlier embeddings change.
         """
         frames = {}
         for space, values in spaces.items():

@@ -1,4 +1,4 @@
-"""A whole run, from configuration to finished folder, and the same run taken up again where it stopped."""
+"""A whole run, from its configuration to a finished folder, and how a run that stopped goes on."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ class _Session:
             check_shift(shift, config.retention.severities[0])
         self.device = pick_device(config.training.device)
         chosen, self.precision_reason = explained_precision(config.training.precision, self.device)
-        # A run taken up on a machine of the other kind goes on in the precision it began with.
+        # A run that is resumed on another kind of machine keeps the precision it began with.
         self.precision: Precision = precision or chosen
         self.stream: Stream = open_stream(config.stream, config.seed)
         self.backbone: Backbone = load_backbone(config.backbone, self.stream.image_size, self.device)
@@ -189,7 +189,7 @@ class _Session:
             pass  # the disk is full: the error being raised says so, and a dead worker reads as failed
 
     def _restore(self, finished: int) -> None:
-        """Take finished tasks back from the folder, and encode their test images again."""
+        """Load the finished tasks from the folder, and encode their test images again."""
         for task in range(finished):
             saved = self.writer.load_task(task)
             state = TaskState(saved.adapter, saved.head, saved.mixture, saved.gates)
@@ -312,7 +312,7 @@ class _Session:
         tasks = len(self.stream.tasks)
         done = [run.task(task).done for task in range(tasks)]
         stored = [task.stored_bytes for task in done]
-        # One shared model is stored once, whatever its snapshots in the folders are good for.
+        # One shared model counts once, though every task's folder holds a snapshot of it.
         total = sum(stored) if PAST_IS_FROZEN in self.method.promises else stored[-1]
         shared = sum(t.numel() * t.element_size() for t in self.method.shared_state().values())
         return {
@@ -345,7 +345,7 @@ class _Session:
         return RetentionProbe(bank, queries, settings.neighbours, words)
 
     def _retained(self, task: int, own: np.ndarray) -> dict[str, float]:
-        """What the held-out classes lost by this task, and what its own gained."""
+        """What the held-out classes lost through this task, and what its own classes gained."""
         if self.probe is None:
             return {}
         watch = self.recorder.watches[task]
@@ -392,7 +392,7 @@ class _Session:
         return depth * self.encoder.views
 
     def _work(self) -> float:
-        """Block passes that the whole run takes, about: for the estimate of time left."""
+        """About how many block passes the whole run takes, for the estimate of the time left."""
         suffix = self.backbone.depth - self.method.first_block
         epochs = self.config.training.epochs if suffix else 0
         trains, tests = (sum(len(getattr(t, part)) for t in self.stream.tasks) for part in ("train", "test"))

@@ -1,9 +1,10 @@
-"""The prefix cache: tokens that enter the first adapted block, kept so that frozen blocks run once an image.
+"""The prefix cache: tokens that enter the first adapted block are kept, so frozen blocks run once per image.
 
-Where tokens find no place, decoded images may: at 98 px they take a third of the bytes of float32 tokens.
+Where there is no room for tokens there may be room for decoded images: at 98 px they take a third of the bytes of
+float32 tokens.
 
 A store belongs to one (backbone, preprocessing, image set, block) and lives only while that is in use, so nothing in it
-can be stale. All stores of a run share one budget. Images are never augmented, so an image has one set of tokens.
+can be out of date. All stores of a run share one budget. Images are never augmented, so each has one set of tokens.
 """
 
 from __future__ import annotations
@@ -28,13 +29,13 @@ _CARRIERS: dict[torch.dtype, type[np.generic]] = {
     torch.uint8: np.uint8,
 }
 _SHARE = 0.25
-"""Of free memory, and of free disk, that the stores may take by default."""
+"""The share of free memory, and of free disk, that the stores may take by default."""
 
 
 class TokenStore:
     """Tokens (n, tokens, width), or uint8 pixels (n, 3, size, size), in memory or in a memory-mapped temporary file.
 
-    The file goes with the store.
+    The file is removed with the store.
     """
 
     def __init__(self, place: Literal["memory", "disk"], shape: Shape, dtype: torch.dtype) -> None:
@@ -55,11 +56,11 @@ class TokenStore:
         return store
 
     def write(self, start: int, values: Tensor) -> None:
-        """Keep a batch of images', from row `start` on."""
+        """Keep the values of a batch of images, from row `start` on."""
         self.values[start : start + len(values)] = values.to(self.values.dtype).cpu()
 
     def read(self, rows: Tensor) -> Tensor:
-        """Those of images `rows`, on the CPU."""
+        """The values of images `rows`, on the CPU."""
         return self.values[rows]
 
 
@@ -67,10 +68,10 @@ class TokenCache:
     """Hands out stores within a budget that all stores alive at one time share."""
 
     def __init__(self, wanted: str, memory_mb: int | None = None) -> None:
-        """`wanted` is memory, disk or off, which are obeyed, or auto: memory, then disk, then off (our decision).
+        """`wanted` is 'memory', 'disk' or 'off', or 'auto': memory, then disk, then off (our decision).
 
-        auto's budget is `memory_mb` megabytes (10⁶ bytes) of memory, a quarter of what is free now where None, and a
-        quarter of the disk that is free now.
+        The budget of 'auto' is `memory_mb` megabytes (10⁶ bytes) of memory, or a quarter of what is free now where that
+        is None, and a quarter of the disk that is free now.
         """
         self.wanted = wanted
         memory = _SHARE * psutil.virtual_memory().available if memory_mb is None else 1e6 * memory_mb
@@ -79,7 +80,7 @@ class TokenCache:
         self.most = {"memory": 0, "disk": 0}
         """The most that was in use at one time."""
         self.without = 0
-        """Bytes of tokens that found no place, and are computed again whenever they are needed."""
+        """Bytes of tokens for which there was no room; they are computed again whenever they are needed."""
 
     def store(self, shape: Shape, dtype: torch.dtype) -> TokenStore | None:
         """Room for the tokens (n, tokens, width) of n images; None where there is none."""
@@ -91,9 +92,9 @@ class TokenCache:
         return self._made(place, shape, dtype)
 
     def pixels(self, shape: Shape) -> TokenStore | None:
-        """Room for decoded images, uint8 (n, 3, size, size), whose tokens found none; None where there is none either.
+        """Room for decoded images, uint8 (n, 3, size, size), where tokens found none; None where there is none either.
 
-        Only with auto: off keeps nothing.
+        Only 'auto' keeps decoded images.
         """
         place = self._free(prod(shape)) if self.wanted == "auto" else "off"
         return None if place == "off" else self._made(place, shape, torch.uint8)
@@ -107,7 +108,7 @@ class TokenCache:
         return store
 
     def place(self, size: int) -> Place:
-        """Where `size` more bytes of tokens go."""
+        """Where `size` more bytes of tokens are kept."""
         if self.wanted in ("memory", "disk", "off"):
             return self.wanted  # type: ignore[return-value]
         return self._free(size)

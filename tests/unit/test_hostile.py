@@ -193,7 +193,7 @@ def test_events_that_no_curve_can_show_are_refused(exported: Files, event: dict[
         packed = b"".join(json.dumps(line).encode() + b"\n" for line in lines)
         (tmp_path / f"{name}.zip").write_bytes(_zip({**exported, "events.jsonl": packed}))
     assert len(import_run(tmp_path / "good.zip", tmp_path / "runs").events()) == 2
-    with pytest.raises(UserError, match="does not tell what it must"):
+    with pytest.raises(UserError, match="lacks a number that it must have"):
         import_run(tmp_path / "bad.zip", tmp_path / "runs", "bad")
 
 
