@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -50,6 +51,31 @@ def clusters_of(card: RunCard, image: int, answer: Answer) -> tuple[Cluster, ...
         own = int(known.component[image]) if rival == answer.task else -1
         found.append(cluster(image, rival, own, **table))
     return tuple(found)
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """A training image near a test image."""
+
+    image: int
+    task: int
+    label: int
+    distance: float
+    """In the space in which tasks are told apart; where that is whitened, in standard deviations of a class."""
+
+
+def neighbours_of(card: RunCard, image: int, task: int, count: int = 10) -> tuple[Neighbour, ...]:
+    """The kept training images nearest to `image`, whatever their task, of the tasks known after `task`."""
+    known, vectors = images(card), _vectors(card)
+    if vectors is None:
+        return ()
+    among = np.flatnonzero((known.split == "train") & (known.task <= task))
+    distance = np.linalg.norm(vectors[among].astype(np.float32) - vectors[image].astype(np.float32), axis=1)
+    nearest = np.argsort(distance, kind="stable")[:count]
+    return tuple(
+        Neighbour(int(among[row]), int(known.task[among[row]]), int(known.label[among[row]]), float(distance[row]))
+        for row in nearest
+    )
 
 
 def _vectors(card: RunCard) -> np.ndarray | None:

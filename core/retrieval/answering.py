@@ -95,6 +95,7 @@ def _answer(recorded: Recorded, settings: Settings) -> Answer:
     began = time.perf_counter()
     tasks, rows = _taking_part(recorded, settings)
     trained, tested = recorded.train & (recorded.task < tasks), _column(rows, "image")
+    trained[list(settings.extra)] = True
     fitted, asked = _places(recorded, settings, trained, tested)
     owners, labels = recorded.task[trained], recorded.label[trained]
     found = [_mixture(fitted[owners == task], labels[owners == task], settings, recorded.seed) for task in range(tasks)]
@@ -133,6 +134,10 @@ def _taking_part(recorded: Recorded, settings: Settings) -> tuple[int, pa.Table]
     rows = recorded.predictions.filter(_column(recorded.predictions, "after_task") == tasks - 1)
     if not len(rows):
         raise UserError(f"This run has no answers for test images after task {tasks}: ask about another time.")
+    asked = _column(rows, "image")
+    if unknown := sorted(set(settings.extra) - set(asked.tolist())):
+        raise UserError(f"Image {unknown[0]} is no test image of the tasks that take part: choose another one.")
+    rows = rows.filter(~np.isin(asked, settings.extra))
     without = set(range(tasks)) - set(recorded.task[recorded.train].tolist())
     if without:
         raise UserError(f"This run kept no training images of task {min(without) + 1}: choose another run.")

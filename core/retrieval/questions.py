@@ -48,6 +48,9 @@ class Settings(Section):
     """k of recall@k."""
     after_task: int | None = Field(None, ge=0)
     """Only tasks up to this one take part; None: all."""
+    extra: tuple[int, ...] = Field((), max_length=100)
+    """Test images that are fitted beside the training images of their class, as if they had been kept; they are then
+    not asked about."""
 
     @property
     def most_components(self) -> int:

@@ -226,3 +226,23 @@ def test_the_command_line_shows_the_same(proteus: Recorded, capsys: pytest.Captu
     assert f"{found.after.retrieval:.3f}" in capsys.readouterr().out
     assert main(["whatif", "proteus", "--runs", str(DEMOS), "--mixture", "none"]) == 2
     assert "class-seeded" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("space", ["whitened", "frozen-whitened"])
+def test_one_more_image_kept_is_a_training_image_from_the_start(proteus: Recorded, space: str) -> None:
+    image = int(answer(proteus, Settings()).image[7])
+    found = answer(proteus, Settings(space=space, mixture="means", extra=(image,)))
+    train = proteus.train.copy()
+    train[image] = True
+    rows = proteus.predictions.filter(proteus.predictions["image"].to_numpy() != image)
+    expected = answer(replace(proteus, train=train, predictions=rows), Settings(space=space, mixture="means"))
+    assert image not in found.image and found.train_images == 201
+    np.testing.assert_array_equal(found.retrieved, expected.retrieved)
+    np.testing.assert_array_equal(found.margin, expected.margin)
+
+
+def test_only_test_images_that_take_part_can_be_kept_more(proteus: Recorded) -> None:
+    training = int(np.flatnonzero(proteus.train)[0])
+    for image in (training, 10**6):
+        with pytest.raises(UserError, match=f"Image {image} is no test image"):
+            answer(proteus, Settings(extra=(image,)))

@@ -1,7 +1,8 @@
 """Retrieval errors: from confused tasks, confused classes or groups of mistakes to the images, and to why.
 
 `listing` says which images are listed (a slice that the address names) and lists them; `tasks`, `classes` and `grouped`
-are three ways to see what was confused, each of which chooses a slice; `one_image` explains one of the listed images.
+are three ways to see what was confused, each of which chooses a slice; `take_away` and `mending` are about all that is
+listed, and `one_image` explains one of the listed images.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from app.reading.slices import history
 from app.reading.tables import Predictions, predictions
 from app.shell import layout
 from app.shell.address import current_task
-from app.views.errors import classes, grouped, listing, one_image, take_away, tasks
+from app.views.errors import classes, grouped, listing, mending, one_image, take_away, tasks
 
 VIEWS = {"tasks": "By task", "classes": "By class", "groups": "In groups"}
 
@@ -43,6 +44,7 @@ def render() -> None:
         listing.browse(card, answers, past, listed, one_image.chosen_image(answers, listed))
     shown.explain_view()
     take_away.offer(card, answers, past, listed)
+    mending.offer(card, listed)
     image = one_image.chosen_image(answers, listed)
     if image is not None:
         one_image.explained(card, answers, listed, image)

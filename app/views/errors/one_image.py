@@ -8,11 +8,12 @@ import numpy as np
 import streamlit as st
 
 from app.components import explanation, thumbnails
+from app.reading.answers import neighbours_of
 from app.reading.cards import RunCard
 from app.reading.explain import Answer
 from app.reading.tables import Predictions, images
 from app.shell import layout
-from app.shell.address import parameter, set_parameters
+from app.shell.address import link, parameter, set_parameters
 
 
 def chosen_image(answers: Predictions, listed: Predictions) -> int | None:
@@ -94,6 +95,31 @@ def _explain(card: RunCard, answers: Predictions, image: int, key: str, narrow: 
         for place, found in enumerate(near):
             explanation.component_images(card, found, names, answer, key=f"near-{key}-{place}")
         st.caption("Images of training where they were kept, the most alike first.")
+    _neighbours(card, image, answer, key, narrow)
+
+
+def _neighbours(card: RunCard, image: int, answer: Answer, key: str, narrow: bool) -> None:
+    """The training images that lie nearest, whatever their task; each opens on the map."""
+    found = neighbours_of(card, image, len(answer.scores) - 1)
+    if not found:
+        return
+    st.markdown("**Nearest training images, whatever their task**")
+    names = explanation.names_of(card)
+    thumbnails.grid(
+        card,
+        [near.image for near in found],
+        columns=5 if narrow else 10,
+        captions=[f"{names.classes[near.label]} · task {near.task + 1} · {near.distance:.1f}" for near in found],
+        links=[link("map", image=near.image) for near in found],
+        size=72,
+        key=f"neighbours-{key}",
+    )
+    own = sum(near.task == answer.task for near in found)
+    st.caption(
+        f"{own} of the {len(found)} belong to its own task. Below each: class, task, and distance where tasks "
+        "are told apart; where that space is whitened, the unit is the spread within a class. A click opens the "
+        "map there."
+    )
 
 
 def _places(narrow: bool) -> list:
