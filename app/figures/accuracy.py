@@ -1,4 +1,4 @@
-"""Accuracy over task time as figures: the matrix, a curve a task, what being told the task would give, several runs."""
+"""Accuracy over task time as figures: the matrix, one curve per task, the gain from knowing the task, several runs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from app.figures.palette import ACCENT, DISTINCT, GREY, Theme, colours
 def matrix(
     a: np.ndarray, names: Sequence[str], ground: Theme, *, chosen: plots.Cell | None = None, pickable: bool = False
 ) -> plots.Figure:
-    """`a` (T, T), a row a moment and a column a task, NaN where nothing was measured; `names` are the T tasks'."""
+    """`a` (T, T) has one row per moment and one column per task, NaN where nothing was measured; `names` are the T
+    tasks'."""
     tasks = len(names)
     return plots.heat_map(
         a,
@@ -39,7 +40,7 @@ def _hover(names: Sequence[str], a: np.ndarray, t: int, i: int) -> str:
 
 
 def task_curves(a: np.ndarray, names: Sequence[str], ground: Theme, *, lit: int, at: int | None = None) -> plots.Figure:
-    """The columns of `a` (T, T) over task time. With more tasks than colours task `lit` alone stands out."""
+    """The columns of `a` (T, T) over task time. With more tasks than colours only task `lit` stands out."""
     tasks = len(names)
     many = tasks > DISTINCT
     paint = colours(tasks, ground, lit if many else None)
@@ -67,7 +68,7 @@ def told_and_untold(unknown: np.ndarray, given: np.ndarray, names: Sequence[str]
 
 
 def run_lines(titles: Sequence[str], seen: Sequence[np.ndarray], place: int, ground: Theme) -> list[plots.Line]:
-    """A line a run of its accuracy on all tasks so far, (T,) each; that at `place` stands out."""
+    """One line per run: its accuracy on all tasks so far, (T,) each; the one at `place` stands out."""
     few = len(seen) <= DISTINCT
     paint = colours(len(seen), ground, None if few else place)
     return [

@@ -12,7 +12,7 @@ from app.reading.block_maps import BlockMap
 
 
 def block_figure(found: BlockMap, names: Sequence[str], shown: Sequence[BlockMap], ground: Theme) -> plots.Figure:
-    """Projections `names` down, blocks across; the colours' scale is common to the maps `shown`."""
+    """Projections `names` are rows and blocks are columns; the maps `shown` share one scale of colours."""
     depth = found.norm.shape[1]
     figure = plots.heat_map(
         np.where(found.off, 0.0, found.norm),
@@ -43,7 +43,7 @@ def _mark_frozen(figure: plots.Figure, found: BlockMap) -> None:
 
 
 def mark_text(found: BlockMap, row: int, block: int) -> str:
-    """What stands in a cell."""
+    """The text in a cell."""
     if found.off[row, block]:
         return "off"
     value = found.norm[row, block]
@@ -51,7 +51,7 @@ def mark_text(found: BlockMap, row: int, block: int) -> str:
 
 
 def hover_text(found: BlockMap, names: Sequence[str], row: int, block: int) -> str:
-    """What is said of a cell."""
+    """The text that appears when the mouse is over a cell."""
     where = f"block {block}, {plots.text(names[row])}"
     if found.off[row, block]:
         return f"{where}<br>gate is off: nothing is added here"

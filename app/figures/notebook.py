@@ -21,7 +21,7 @@ _NUMBERS = {
     "forgetting": "Forgetting",
 }
 _MANY = 20
-"""With more tasks than this the matrix is left to the figure."""
+"""With more tasks than this the table is left out, and the matrix is shown by the figure alone."""
 _RIGHT, _BLUE, _ORANGE, _GREY = "#009e73", "#0072b2", "#d55e00", "#8a8f98"
 
 Gap = tuple[str, float, float, bool, bool]
@@ -64,7 +64,7 @@ def explanation_html(
     gaps: Sequence[Gap],
     near: Sequence[tuple[str, Sequence[Image.Image]]],
 ) -> str:
-    """The sentence, the image, a bar a task (longer is less likely), and images of what it lies near."""
+    """The sentence, the image, one bar per task (longer is less likely), and images of the component it lies near."""
     bars = "".join(_bar(*gap) for gap in gaps)
     clusters = "".join(
         f'<div style="margin-top:.4em">{escape(about)}<br>{"".join(_picture(each, 48) for each in images)}</div>'

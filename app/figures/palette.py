@@ -12,7 +12,7 @@ Theme = Literal["light", "dark"]
 
 DISTINCT = 8
 
-# Yellow is darkened on white, blue lightened and black turned white on dark: all else is the published set.
+# On white yellow is darkened; on dark ground blue is lightened and black becomes white. The rest is as published.
 _OKABE_ITO: dict[Theme, tuple[str, ...]] = {
     "light": ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#c4b000", "#000000"),
     "dark": ("#3a9bdc", "#e69f00", "#00b386", "#cc79a7", "#8ccff5", "#e8691a", "#f0e442", "#ffffff"),

@@ -21,7 +21,7 @@ Cell = tuple[int, int]
 """(row, column) of a heat map."""
 
 MANY = 12
-"""With more tasks than this an axis has their numbers only."""
+"""With more tasks than this an axis shows their numbers only."""
 DENSE = 40
 """With more rows or steps than this a figure keeps its height, and an axis names only some of them."""
 _TALLEST = 640
@@ -50,7 +50,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Point:
-    """One mark; `hover` is what is said of it, escaped by the figure."""
+    """One mark; `hover` is the text that appears over it, which the figure escapes."""
 
     name: str
     x: float
@@ -73,7 +73,7 @@ def text(words: object, longest: int = 28) -> str:
 
 
 def task_ticks(names: Sequence[str], longest: int = 12) -> list[str]:
-    """Labels of an axis of tasks, counted from 1; beyond MANY, numbers alone. No two are the same."""
+    """Labels of an axis of tasks, counted from 1; with more tasks than MANY only numbers. No two are the same."""
     return [str(t + 1) if len(names) > MANY else f"{t + 1}: {text(name, longest)}" for t, name in enumerate(names)]
 
 
@@ -131,7 +131,7 @@ def heat_map(
 def curves(
     lines: Sequence[Line], ticks: Sequence[str], ground: Theme, *, titles: tuple[str, str], at: int | None = None
 ) -> Figure:
-    """Shares over an axis of steps, a curve each, told apart by marks as well as by colour; `at` marks one step."""
+    """Shares over an axis of steps, one curve per line, told apart by marks as well as colours; `at` marks one step."""
     steps = list(range(len(ticks)))
     traces = [
         {
@@ -160,7 +160,7 @@ def curves(
 def trails(
     lines: Sequence[Line], steps: np.ndarray, ground: Theme, *, titles: tuple[str, str], form: str = ".3f"
 ) -> Figure:
-    """Values over `steps` (m,), a thin line each."""
+    """Values over `steps` (m,), one thin line each."""
     traces = [
         {
             "type": "scatter", "mode": "lines", "name": text(line.name, 40), "x": steps.tolist(),
@@ -202,7 +202,7 @@ def bars(
 
 
 def points(shown: Sequence[Point], ground: Theme, *, titles: tuple[str, str]) -> Figure:
-    """Differences of shares across and up, a mark each; few are named beside their mark. Zero is on both axes."""
+    """Differences of shares as points on two axes, both with zero; a few points are named beside their marks."""
     few = len(shown) <= MANY
     trace = {
         "type": "scatter", "mode": "markers+text" if few else "markers", "cliponaxis": False,
@@ -221,7 +221,7 @@ def points(shown: Sequence[Point], ground: Theme, *, titles: tuple[str, str]) ->
 
 
 def gaps(low: Line, high: Line, rows: Sequence[str], ground: Theme, *, title: str) -> Figure:
-    """For every row two marks joined by a line: how far `high` is ahead of `low`."""
+    """Two marks per row, joined by a line: how far `high` is ahead of `low`."""
     places = list(range(len(rows)))
     joins: dict[str, list[Any]] = {"x": [], "y": []}
     for place, ends in enumerate(zip(_plain(low.values), _plain(high.values), strict=True)):
@@ -278,7 +278,7 @@ def draw(figure: Figure, *, key: str, alt: str, on_pick: Callable[[Cell], None] 
 
 
 def picked_cell(event: Any) -> Cell | None:
-    """The cell in what Streamlit tells of a click, if it was on one."""
+    """The cell in Streamlit's report of a click, if the click was on one."""
     points = event["selection"]["points"]
     return (int(points[0]["y"]), int(points[0]["x"])) if points else None
 
@@ -337,7 +337,7 @@ def _labels(names: Sequence[str]) -> dict[str, Any]:
 
 
 def _range(values: Sequence[np.ndarray]) -> list[float]:
-    """From a round share below the lowest value, or 0 where that is low anyway, to just above 1."""
+    """The range of an axis of shares: from a round share below the lowest value (or from 0) to just above 1."""
     known = np.concatenate([np.asarray(v, float)[~np.isnan(np.asarray(v, float))] for v in values] or [np.zeros(0)])
     least = float(known.min()) if len(known) else 0.0
     start = 0.0 if least < 0.4 else math.floor((least - 0.03) * 10) / 10

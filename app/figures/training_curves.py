@@ -13,7 +13,7 @@ from app.reading import progress
 
 
 def training_curves(events: Sequence[progress.Event], task_names: Sequence[str], epochs_wanted: bool = True) -> None:
-    """Loss by step at the left, accuracy by task at the right; says what will come where there is nothing yet."""
+    """Loss by step on the left, accuracy by task on the right; an empty chart says when its curve will appear."""
     loss, accuracy = progress.loss_curve(events), progress.accuracy_curves(events)
     left, right = st.columns(2, gap="medium") if loss or epochs_wanted else (None, st.container())
     if left is not None:
@@ -27,7 +27,7 @@ def training_curves(events: Sequence[progress.Event], task_names: Sequence[str],
 
 
 def _legend(names: Sequence[str], newest: int) -> None:
-    """The tasks and their colours, those to come pale; above eight tasks only the newest has one."""
+    """The tasks and their colours, pale for tasks to come; with more than eight tasks only the newest has a colour."""
     if newest < 0:
         return
     few = len(names) <= palette.DISTINCT
@@ -107,7 +107,7 @@ def _tip(field: str, title: str | None = None) -> dict[str, str]:
 
 
 def _colour(seen: int, tasks: int) -> dict[str, Any]:
-    """A colour a task up to eight; above that the newest stands out from grey, without a legend."""
+    """One colour per task up to eight; above that the newest stands out from grey, without a legend."""
     few = tasks <= palette.DISTINCT
     colours = palette.colours(tasks, theme(), None if few else seen - 1)
     return {

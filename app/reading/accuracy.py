@@ -20,7 +20,7 @@ KINDS = {
 
 
 def matrices(metrics: Mapping[str, Any], tasks: int) -> dict[str, np.ndarray]:
-    """Those of KINDS that the run has, (tasks, tasks) each; one of another shape is left out."""
+    """The matrices of KINDS that the run has, (tasks, tasks) each; a matrix of another shape is left out."""
     kept = metrics.get("matrices")
     found: dict[str, np.ndarray] = {}
     if not isinstance(kept, Mapping):
@@ -59,7 +59,7 @@ def right(rows: Predictions, kind: str) -> np.ndarray:
 
 
 def answers(names: Sequence[str], rows: Predictions, kind: str) -> list[str]:
-    """What was answered for each row: the task retrieved, or the class with the task given or unknown."""
+    """The answer of each row: the retrieved task, or the class with the task given or unknown."""
     columns = {"retrieval": rows.retrieved_task, "task_aware": rows.predicted_given_task}
     numbers = columns.get(kind, rows.predicted)
     return [names[number] if 0 <= number < len(names) else "none" for number in numbers.tolist()]
@@ -72,15 +72,15 @@ class CellImages:
     images: int
     """All test images of the task."""
     wrong: Predictions
-    """As answered then; those that were right just after their task was learned come first."""
+    """The wrong ones, as answered then; images that were right just after their task was learned come first."""
     forgotten: int
-    """How many of `wrong` those are."""
+    """How many of `wrong` were right just after their task was learned."""
     astray: int
     """How many of `wrong` were sent to a wrong task."""
 
 
 def cell_images(rows: Predictions, kind: str, after: int, task: int) -> CellImages:
-    """What is wrong of task `task` after task `after`, and what of that had been right when it was learned."""
+    """The mistakes on task `task` after task `after`, and which of them had been right when the task was learned."""
     then = rows.where((rows.after_task == after) & (rows.task == task))
     learned = rows.where((rows.after_task == task) & (rows.task == task))
     was_right = np.isin(then.image, learned.image[right(learned, kind)])

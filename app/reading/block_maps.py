@@ -1,4 +1,4 @@
-"""Where adapters changed the backbone, what they reused and what they cost: from gates.json and file headers."""
+"""Where adapters changed the backbone, what they reused and what they cost, read from gates.json and file headers."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def _by_gate(values: object) -> dict[str, Any]:
 
 
 def reuse(gates: Sequence[Gates]) -> np.ndarray:
-    """(T, T): mean |coefficient| of task j's units (column) in task k (row), whose own count 1; NaN for none."""
+    """(T, T): mean |coefficient| of task j's units (column) in task k (row), whose own units count 1; NaN for none."""
     matrix = np.full((len(gates), len(gates)), np.nan)
     for k, task in enumerate(gates):
         taken = [site["reuse"] for site in _sites(task).values() if isinstance(site.get("reuse"), list)]
@@ -142,7 +142,7 @@ def overlap(gates: Sequence[Gates]) -> np.ndarray:
 
 
 def chance_overlap(width: int) -> float:
-    """About what two adapters with random directions in a space this wide overlap."""
+    """About how much two adapters with random directions overlap in a space of this width."""
     return 1 / width**0.5
 
 
@@ -177,7 +177,7 @@ def _tensors(path: Path) -> list[tuple[str, int, int]]:
 
 
 def _sites(task: Gates) -> dict[tuple[int, str], Mapping[str, Any]]:
-    """(block, projection) → what is known of it; names that are no site's are left out."""
+    """(block, projection) → its entry in gates.json; names that are not sites are left out."""
     kept = task.get("sites")
     pairs = kept.items() if isinstance(kept, Mapping) else ()
     matched = ((_SITE.fullmatch(str(name)), site) for name, site in pairs)

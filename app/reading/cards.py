@@ -1,4 +1,4 @@
-"""What is said of a run in a list, before any of its tables is read; and when its tables have changed."""
+"""A run as one entry of a list, made before any of its tables is read; and a sign of whether its tables changed."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ RECORDED_RUNS = Path(os.environ.get("PROTEUS_DEMOS") or Path(__file__).resolve()
 
 @dataclass(frozen=True)
 class RunCard:
-    """A run in a list: what is said of it before any of its tables is read."""
+    """A run as one entry of a list, made before any of its tables is read."""
 
     name: str
     title: str
     method: str
     stream: str
     tasks: int
-    """Of the whole stream, also while only some are learned."""
+    """Tasks of the whole stream, also while only some are learned."""
     state: str
     """queued, running, done, failed or cancelled."""
     recorded: bool

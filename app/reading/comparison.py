@@ -51,7 +51,7 @@ class Row:
 
 
 def measures(metrics: Sequence[Mapping[str, Any]]) -> tuple[list[Row], list[Row]]:
-    """The measures that differ, those of one unit by how much; and those that are the same for all runs."""
+    """The measures that differ, those of one unit ordered by how much; and the measures that are equal for all runs."""
     rows = [_row(measure, [found.get(measure.key) for found in metrics]) for measure in MEASURES]
     known = [row for row in rows if any(value is not None for value in row.values)]
     differ = [row for row in known if len(set(row.values)) > 1]
@@ -96,14 +96,14 @@ PROBES = {
     "zero_shot": "Answers in words",
     "knn": "Nearest neighbours, anew",
 }
-"""How held-out classes are asked about (core.evaluation.retention), for people; the better for a plot first."""
+"""The ways of asking about held-out classes (core.evaluation.retention), named for people, best for a plot first."""
 
 
 class Kept(NamedTuple):
     """What a run gained on the classes it learned, and lost on those it never saw."""
 
     gained: float
-    """Mean over tasks of what a task's own test images gained when it was learned, asked of nearest neighbours."""
+    """Mean over tasks of what a task's own test images gained when it was learned, by nearest neighbours."""
     lost: dict[str, float]
     """By probe, of `PROBES`: what the held-out classes lost by the last task; negative where they gained."""
 

@@ -1,4 +1,4 @@
-"""Why one image was answered as it was, in numbers and in one sentence, from what a run's tables say of it.
+"""Why one image was answered as it was, in numbers and in one sentence, from a run's tables.
 
 Pure functions: a view fills in an `Answer` from the predictions table, or from what `python -m core predict` said of a
 new picture, whose truth is not known.
@@ -18,7 +18,7 @@ Verdict = Literal["right", "wrong class", "wrong task", "unknown"]
 NEIGHBOURS = 5
 BARS = 8
 _FAR = math.log(1000)
-"""Nats from which on a ratio of likelihoods says no more than 'far'."""
+"""Above this many nats a ratio of likelihoods says no more than "far"."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Answer:
     """What a model answered for one image; the truth is None for a picture from outside the run."""
 
     scores: tuple[float, ...]
-    """One a task known at the time, higher is likelier."""
+    """One per task known at the time; higher is likelier."""
     retrieved: int
     predicted: int | None = None
     component: int = -1
@@ -48,7 +48,7 @@ class Answer:
     task: int | None = None
     label: int | None = None
     given_task: int | None = None
-    """The class answered when the true task is told."""
+    """The class that is answered with the true task given."""
 
     @property
     def verdict(self) -> Verdict:
@@ -79,7 +79,7 @@ class Bar:
     task: int
     gap: float
     length: float
-    """Share of the widest gap that is shown, 0 to 1."""
+    """Its gap as a share of the widest gap shown, 0 to 1."""
     true: bool
     retrieved: bool
 
@@ -136,8 +136,8 @@ def cluster(
 ) -> Cluster:
     """The component of a task, with those of its images that lie nearest to `image`.
 
-    All arrays have a row an image; `train` says which were trained on. Training images stand for a component, since it
-    was made of them; test images only where none was kept. Without `vectors` the first images are taken.
+    All arrays have one row per image; `train` says which were trained on. A component is shown by its training images,
+    of which it was made, and by test images only where none was kept. Without `vectors` the first images are taken.
     """
     inside = (tasks == task) & ((components == component) | (component < 0))
     kept = inside & train if (inside & train).any() else inside
@@ -148,7 +148,7 @@ def cluster(
 
 
 def comparison_space(spaces: Sequence[str]) -> str | None:
-    """The space in which to measure who is near: where tasks are told apart, else where one model sees all images.
+    """The space in which to find neighbours: where tasks are told apart, else where one model sees all images.
 
     Embeddings of different adapters are not comparable, so 'own' counts only for a model that all tasks share.
     """

@@ -1,4 +1,4 @@
-"""What a run has told so far, as curves: its loss by step, and its accuracy by task learned."""
+"""What a run has recorded so far, as curves: its loss by step, and its accuracy by task learned."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from core.runs.store import Run
 from core.runs.turns import WAITING
 
 MOST_POINTS = 600
-"""Of the loss curve; more cannot be seen."""
+"""Points of the loss curve at most; more cannot be seen."""
 
 Event = Mapping[str, Any]
 
@@ -68,7 +68,7 @@ def loss_curve(events: Iterable[Event]) -> list[LossPoint]:
 
 
 def accuracy_curves(events: Iterable[Event], row: str = "accuracy") -> list[AccuracyPoint]:
-    """Each learned task's accuracy after every task so far; `row` 'accuracy' asks without telling the task."""
+    """Each learned task's accuracy after every task so far; with `row` 'accuracy' the task is unknown."""
     rows: dict[int, list[float | None]] = {}
     for event in events:
         if event.get("kind") == "task":
@@ -95,7 +95,7 @@ def headline(status: Status) -> str:
 
 
 def events(folder: Path) -> list[dict[str, Any]]:
-    """What happened so far in the run in `folder`; read again only when there is more. Not to be changed."""
+    """The events so far of the run in `folder`; read again only when there are more. Callers must not change them."""
     try:
         known = (folder / "events.jsonl").stat()
     except OSError:

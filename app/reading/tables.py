@@ -55,7 +55,7 @@ class Predictions:
     margin: np.ndarray
     nearest_component: np.ndarray
     offsets: np.ndarray
-    """(n + 1,) row i has the scores `values[offsets[i]:offsets[i + 1]]`."""
+    """(n + 1,): row i has the scores `values[offsets[i]:offsets[i + 1]]`."""
     values: np.ndarray
 
     def __len__(self) -> int:
@@ -98,7 +98,7 @@ class Predictions:
 
 @dataclass(frozen=True, eq=False)
 class Maps:
-    """Map coordinates of one space, a frame for each task after which the map was drawn."""
+    """Map coordinates of one space, with one frame for each task after which the map was drawn."""
 
     after_task: tuple[int, ...]
     xy: np.ndarray

@@ -1,6 +1,6 @@
-"""What the textbook says of a run, in its own numbers. Pure functions over the run's documents; texts are markdown.
+"""The texts of the textbook about a run, with its own numbers: pure functions over its documents that return markdown.
 
-Names that come from a run are not part of these texts: a page shows them beside, as plain text.
+Names that come from a run are not part of these texts: a page shows them beside the text, as plain text.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 from core.runs.schema import Manifest
 
 Kind = Literal["own", "shared", "none"]
-"""own: adapters a task, which never change again. shared: one adapter that goes on being trained. none: no adapter."""
+"""own: each task has adapters, which never change again. shared: every task trains one adapter. none: no adapter."""
 
 Gates = Sequence[Mapping[str, Any]]
 """gates.json of every finished task."""

@@ -1,4 +1,4 @@
-"""What training from the app takes: presets and settings, people's own images, estimates, and a job as it goes on.
+"""What the app needs to start and follow a training: presets, settings, people's own images, estimates, the job.
 
 Nothing is trained here: a job is a process of its own (`core.runs.jobs`). What a finished run says belongs in
 `reading`.

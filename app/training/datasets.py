@@ -50,7 +50,7 @@ class Dataset:
 
 
 def uploads_folder() -> Path:
-    """Where uploads are kept; its name is no run's."""
+    """Where uploads are kept; no run can have this name."""
     return runs_folder() / ".uploads"
 
 
@@ -85,7 +85,7 @@ def keep(name: str, file: IO[bytes]) -> Dataset:
 
 
 def safe_stem(name: str) -> str:
-    """A short plain name for a file of any name: letters, digits, '-' and '_'."""
+    """A short plain name made of any file name: letters, digits, '-' and '_'."""
     stem = re.sub(r"[^A-Za-z0-9_-]+", "-", Path(name.replace("\\", "/")).stem).strip("-")
     return stem[:40].strip("-") or "images"
 
@@ -119,7 +119,7 @@ def kept() -> list[Dataset]:
 
 @st.cache_resource(max_entries=1)
 def _reports() -> OrderedDict[str, dict[str, Any]]:
-    """What was read lately, the newest last."""
+    """The reports that were made lately, the newest last."""
     return OrderedDict()
 
 

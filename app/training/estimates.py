@@ -1,7 +1,7 @@
-"""How long a run will take, from the seconds that finished runs took: this machine's own where there are any.
+"""How long a run will take, estimated from finished runs: this machine's own where there are any.
 
-A run is start and end (loading, the map, the tables), one frozen pass over all images, and learning. The last two grow
-with the number of block passes, an image through a block of the backbone, as in core.training.
+A run consists of its start and end (loading, the map, the tables), one frozen pass over all images, and learning. The
+last two grow with the number of block passes (one image through one block of the backbone), as in core.training.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from core.runs.schema import Manifest
 from core.runs.store import Run
 
 REFERENCES = 5
-"""So many of the newest comparable runs are asked."""
+"""So many of the newest comparable runs are used."""
 _STEP_PASSES = 2.5
 """Forward passes that one training image costs, its backward pass included."""
 _UNTRAINED = ("lda", "ncm")
@@ -56,7 +56,7 @@ class Work:
     suffix: float
     """Share of the blocks that have adapters."""
     side: int
-    """Of the square input, pixels."""
+    """Side of the square input, in pixels."""
 
     @property
     def trains(self) -> bool:
@@ -64,12 +64,12 @@ class Work:
 
     @property
     def encoding(self) -> float:
-        """Work of the frozen pass; a pass of one image of one pixel through all blocks is 1."""
+        """Work of the frozen pass; one image of one pixel that passes through all blocks counts 1."""
         return (self.images.train + self.images.test) * self.side**2
 
     @property
     def learning(self) -> float:
-        """Work of everything that grows with the images beside it."""
+        """Work of everything else that grows with the number of images."""
         if not self.trains:
             return float(self.images.train + self.images.test)
         passes = self.images.train * (_STEP_PASSES * self.epochs + 1) + 3 * self.images.test
@@ -84,12 +84,12 @@ class Reference:
     total: float
     learning: float
     here: bool
-    """Made on this machine."""
+    """Whether it was made on this machine."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """Seconds that a run will take, and on what this rests, for people."""
+    """Seconds that a run will take and, for people, what the estimate rests on."""
 
     seconds: float
     basis: str
@@ -99,7 +99,7 @@ class Estimate:
 
 
 def duration(seconds: float) -> str:
-    """'45 s', '3 min', '2 h 10 min': no more precise than such a number can be."""
+    """'45 s', '3 min', '2 h 10 min': no more digits than an estimate deserves."""
     if seconds < 10:
         return f"{max(1, round(seconds))} s"
     if seconds < 90:
@@ -166,7 +166,7 @@ def _adapted_share(blocks: str, depth: int = 12) -> float:
 
 
 def predict(planned: Work, known: tuple[Reference, ...]) -> Estimate | None:
-    """The median of what comparable runs say; the same method counts before others, this machine before others."""
+    """The median over comparable runs: of this machine if there are any, and of the same method if there are any."""
     for here in (True, False):
         comparable = [one for one in known if one.here == here and one.work.backbone == planned.backbone]
         trained = [one for one in comparable if one.work.trains]
@@ -187,7 +187,7 @@ def _basis(count: int, here: bool) -> str:
 
 
 def _scaled(one: Reference, planned: Work, rate: float) -> float:
-    """The seconds of `planned`, had it been made where `one` was; `rate` is seconds a unit of passes."""
+    """The seconds of `planned`, had it been made where `one` was; `rate` is in seconds per unit of passes."""
     rest = one.total - one.learning
     encoding = min(rate * one.work.encoding, 0.9 * rest)
     seconds = rest - encoding + encoding * planned.encoding / max(one.work.encoding, 1.0)
@@ -232,7 +232,7 @@ def _same_machine(manifest: Manifest) -> bool:
 
 
 def _waited(folder: Path, status: Mapping[str, Any], total: float) -> float:
-    """Seconds from the click to the end; a run from the command line only knows those of its work."""
+    """Seconds from the click to the end; of a run from the command line only the seconds of its work are known."""
     try:
         began = (folder / "config.toml").stat().st_mtime
         waited = datetime.fromisoformat(str(status.get("updated"))).timestamp() - began

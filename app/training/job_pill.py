@@ -1,4 +1,4 @@
-"""The training job, wherever one is: state, progress, cancel."""
+"""The training job on every page while there is one: its state, its progress, and Cancel."""
 
 from __future__ import annotations
 

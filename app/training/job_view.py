@@ -23,7 +23,7 @@ from core.runs.schema import Manifest, Status
 from core.runs.store import Run
 
 PATIENCE_S = 8.0
-"""So long after Cancel a run that still goes on may be stopped by force."""
+"""Seconds after Cancel from which a run that still goes on may be stopped by force."""
 
 
 def job_view(folder: Path) -> None:
@@ -162,7 +162,7 @@ def _stopped(run: Run, status: Status) -> None:
 def _reason(status: Status) -> str:
     if status.message.startswith("the worker stopped"):
         return (
-            "Its process is gone without a word: it was killed, ran out of memory, or the machine was restarted. "
+            "Its process ended without a message: it was killed, ran out of memory, or the machine was restarted. "
             "Finished tasks are kept."
         )
     return status.message

@@ -20,7 +20,7 @@ class Preset:
 
 
 PRESETS = (
-    Preset("proteus", "An adapter a task", "Proteus: what was learned stays frozen, and a clustering finds the task."),
+    Preset("proteus", "One adapter per task", "Proteus: what was learned stays frozen; a clustering finds the task."),
     Preset("sequential", "Watch it forget", "One adapter is trained on every task in turn and loses the earlier ones."),
     Preset("lda", "No training at all", "The frozen model with a linear classifier: how hard is the stream really?"),
     Preset("joint", "All tasks at once", "One adapter sees all images together: about the best that can be hoped for."),
@@ -47,7 +47,7 @@ def configuration(choices: Choices) -> dict[str, Any]:
 def stream_choices(
     name: str, *, tasks: int | None = None, by: str | None = None, limit: int | None = None
 ) -> dict[str, Any]:
-    """The choices that decide which images and tasks there are; `limit` is of training images a class."""
+    """The choices that decide which images and tasks there are; `limit` is in training images per class."""
     return {
         "stream.name": name,
         "stream.tasks": tasks if by != "prefix" else None,

@@ -1,5 +1,5 @@
-"""Which images to train on, as the URL says: `?data=` an upload, `?folder=` a folder or zip of this machine,
-`?stream=` a stream of the catalogue; and how they are cut: `?tasks=`, `?by=`, `?limit=`."""
+"""Which images to train on, as the URL says: `?data=` names an upload, `?folder=` a folder or zip of this machine,
+`?stream=` a stream of the catalogue; `?tasks=`, `?by=` and `?limit=` say how they are cut into tasks."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Source:
     key: str
     """One of KEYS."""
     value: str
-    """What the URL says for it."""
+    """The value of that key in the URL."""
     name: str
     """For people."""
     stream: str
@@ -39,7 +39,7 @@ class Source:
 
 
 def digits() -> Source:
-    """What is always there."""
+    """The source that is always there."""
     return Source("stream", SPLIT_DIGITS, SPLIT_DIGITS, SPLIT_DIGITS)
 
 
@@ -75,13 +75,13 @@ def own() -> Source | None:
 
 
 def chosen() -> Source:
-    """What the URL says, else the digits."""
+    """The source that the URL names, else the digits."""
     named = parameter("stream", SPLIT_DIGITS)
     return own() or next((source for source in catalogue() if source.value == named), digits())
 
 
 def is_missing() -> bool:
-    """Whether the URL names images of one's own, and they are not here."""
+    """Whether the URL names images of the person's own that are not here."""
     named = bool(parameter("data", "") or parameter("folder", "").strip())
     return named and not demo.enabled() and own() is None
 

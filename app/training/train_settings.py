@@ -26,7 +26,7 @@ def settings() -> dict[str, Any]:
     with tasks:
         count = _number("Tasks", "tasks", 1, 1000, "automatic", disabled=divided == "prefix")
     with limit:
-        most = _number("Training images a class", "limit", 1, 1_000_000, "all")
+        most = _number("Training images per class", "limit", 1, 1_000_000, "all")
     with side:
         size = _number("Image side in pixels", "side", 8, 1024, "automatic")
     learner = _learner()
@@ -74,7 +74,7 @@ def _learner() -> dict[str, Any]:
     with second:
         backbone = _backbone()
     with third:
-        epochs = _number("Epochs a task", "epochs", 0, 10_000, str(_DEFAULTS.training.epochs))
+        epochs = _number("Epochs per task", "epochs", 0, 10_000, str(_DEFAULTS.training.epochs))
     with fourth:
         seed = _number("Seed", "seed", 0, 2**31, str(_DEFAULTS.seed))
     st.caption(f"**{method}**: {methods[method]}")
@@ -86,7 +86,7 @@ def _learner() -> dict[str, Any]:
     with mode:
         retrieval = _select("Task retrieval", "retrieval", list(get_args(RetrievalMode)), _DEFAULTS.retrieval.mode)
     with batch:
-        size = _number("Images a step", "batch", 1, 4096, str(_DEFAULTS.training.batch_size))
+        size = _number("Images per step", "batch", 1, 4096, str(_DEFAULTS.training.batch_size))
     kept_out, gates, start, share = st.columns(4)
     with kept_out:
         held_out = _number(
@@ -103,7 +103,7 @@ def _learner() -> dict[str, Any]:
     with share:
         strength = _number(
             "Strength of adapters, %", "strength", 0, 100, f"{100 * _DEFAULTS.adapters.strength:.0f}",
-            help_text="How much of what was trained answers: less of it keeps more of what the model knew.",
+            help_text="The share of the trained change that answers: a smaller one keeps more of what the model knew.",
         )  # fmt: skip
     return {
         "method.name": method,

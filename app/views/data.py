@@ -139,7 +139,7 @@ def _division(found: Mapping[str, Any] | None) -> None:
     )
     many = str(len(found["tasks"])) if found else "as many as fit"
     _number(tasks, "Tasks", "tasks", cut["tasks"], 1000, many, disabled=cut["by"] == "prefix")
-    _number(limit, "Training images a class", "limit", cut["limit"], 1_000_000, "all")
+    _number(limit, "Training images per class", "limit", cut["limit"], 1_000_000, "all")
     if found is not None and cut["by"] is None and _prefixed(found):
         st.button(
             f"The classes are named Task{SEPARATOR}class: make a task of each prefix",

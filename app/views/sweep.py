@@ -236,7 +236,7 @@ def _new(busy: bool) -> None:
     methods = st.multiselect("Methods", known, ["proteus", "lda", "sequential"], key="sweep-methods")
     one, two, three, four = st.columns(4)
     seeds = one.number_input("Seeds (class orders)", 1, 20, 3, key="sweep-seeds")
-    epochs = two.number_input("Epochs a task", 0, 100, 2, key="sweep-epochs")
+    epochs = two.number_input("Epochs per task", 0, 100, 2, key="sweep-epochs")
     ranks = three.multiselect("Ranks", [1, 2, 4, 8, 16, 32], [4], key="sweep-ranks")
     at_once = four.number_input("Runs at once", 1, 16, 1, key="sweep-jobs")
     title = st.text_input("Name", _free(runs_folder()), key="sweep-title", max_chars=40)

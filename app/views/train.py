@@ -79,8 +79,8 @@ def _cut() -> str:
     """How the images are cut, where it is not the stream's own way."""
     division = sources.division()
     words = [f"{division['tasks']} tasks"] if division["tasks"] and division["by"] != "prefix" else []
-    words += ["a task for each prefix of the class names"] if division["by"] == "prefix" else []
-    words += [f"at most {division['limit']:,} training images a class"] if division["limit"] else []
+    words += ["one task for each prefix of the class names"] if division["by"] == "prefix" else []
+    words += [f"at most {division['limit']:,} training images per class"] if division["limit"] else []
     return ", ".join(words)
 
 

@@ -1,4 +1,4 @@
-"""Answer for images with trained models: `python -m app.workers.answer_images`, a question a line on stdin.
+"""Answer for images with trained models: `python -m app.workers.answer_images`, one question per line on stdin.
 
 In: {"id": n, "run": folder, "image": path}. Out: {"id": n, "answer": …} or {"id": n, "error": one line}. The model
 stays loaded between questions.

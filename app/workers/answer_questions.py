@@ -1,4 +1,4 @@
-"""Ask runs about other retrieval settings: `python -m app.workers.answer_questions`, a question a line on stdin.
+"""Ask runs about other retrieval settings: `python -m app.workers.answer_questions`, one question per line on stdin.
 
 In: {"id": n, "run": folder, "changed": number, "settings": keys of `core.retrieval.questions.Settings`}. Out: {"id": n,
 "answer": `Answer.document`} or {"id": n, "error": one line}. `changed` tells versions of a run apart: its tables stay

@@ -1,4 +1,4 @@
-"""Asking what needs a model library without importing it here: helper processes (`app.workers`) for all sessions."""
+"""Helper processes (`app.workers`), shared by all sessions: they answer what needs a model library."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _UNREAD = 32
 
 
 class Helper:
-    """Starts the process with the first question, again after it has ended, and leaves it to end by itself."""
+    """A process that starts with the first question, starts again if it has ended, and ends by itself when unused."""
 
     def __init__(self, command: list[str]) -> None:
         self._command = command
@@ -66,7 +66,7 @@ class Helper:
         with self._lock:
             self._asked += 1
             line = json.dumps({"id": self._asked, **question}).encode() + b"\n"
-            for _ in range(2):  # the helper may end for want of questions just now
+            for _ in range(2):  # the helper may be ending just now, because nobody asked for a while
                 process = self._running()
                 try:
                     assert process.stdin is not None
@@ -84,7 +84,7 @@ class Helper:
         if process is not None:
             process.kill()
             for pipe in (process.stdin, process.stdout):
-                with suppress(OSError):  # what nobody reads any more is lost
+                with suppress(OSError):  # what is left in the pipe is never read
                     pipe.close()  # type: ignore[union-attr]
             process.wait()
             self._log.seek(0)

@@ -1,7 +1,7 @@
 """Read all images of a stream and say what is in it: `python -m app.workers.inspect_images`, the question on stdin.
 
 In: {"stream": keys of StreamConfig, "seed": number}. Out: {"report", "tasks", "samples"}, or {"error": one line}.
-`samples` has a small picture a class, several images side by side, as a data URL.
+`samples` has one small picture per class, several images side by side, as a data URL.
 """
 
 from __future__ import annotations

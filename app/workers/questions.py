@@ -25,8 +25,8 @@ SPACES = {
 }
 MIXTURES = {
     "class-seeded": "Class-seeded DP-GMM",
-    "dp-gmm": "DP-GMM a task",
-    "gaussian": "Single Gaussian a task",
+    "dp-gmm": "One DP-GMM per task",
+    "gaussian": "One Gaussian per task",
     "means": "Class means",
     "kmeans": "k-means",
 }
@@ -49,7 +49,7 @@ class Preset:
 
 PRESETS = {
     "shipped": Preset("As shipped (class-seeded)", {}),
-    "literal": Preset("Literal (DP-GMM a task)", {"space": "frozen", "mixture": "dp-gmm"}),
+    "literal": Preset("Literal (one DP-GMM per task)", {"space": "frozen", "mixture": "dp-gmm"}),
     "means": Preset("Class means", {"mixture": "means"}),
     "kmeans": Preset("k-means", {"mixture": "kmeans"}),
     "gaussian": Preset("Single Gaussian", {"mixture": "gaussian"}),
@@ -57,7 +57,7 @@ PRESETS = {
 
 
 def chosen(known: Sequence[str], task: int) -> Settings:
-    """What the URL asks after task `task`, of a run that has the spaces `known`; nonsense there is the default."""
+    """What the URL asks of a run that has the spaces `known`, after task `task`; unknown values become the default."""
     mixture = parameter("mixture", "class-seeded", MIXTURES)
     values: dict[str, object] = {
         "space": parameter("space", default_space(known), known),
@@ -75,12 +75,12 @@ def chosen(known: Sequence[str], task: int) -> Settings:
 
 
 def default_space(known: Sequence[str]) -> str:
-    """Where the run tells tasks apart, or what comes nearest to it."""
+    """The space in which the run tells tasks apart, or the nearest to it that the run has."""
     return "whitened" if "whitened" in known else "frozen-whitened"
 
 
 def covariances(mixture: str) -> dict[str, str]:
-    """Those that make a difference: a single component has none to share its covariance with."""
+    """The covariances that make a difference: a single component has no other to share its covariance with."""
     return {name: text for name, text in COVARIANCES.items() if mixture != "gaussian" or name != "tied"}
 
 
@@ -90,7 +90,7 @@ def shortlists(task: int) -> dict[str, str]:
 
 
 def preset(settings: Settings, known: Sequence[str]) -> str | None:
-    """The preset that `settings` are, if they are one."""
+    """The preset whose settings `settings` are, if there is one."""
     for name, offered in PRESETS.items():
         values = {"space": default_space(known), "after_task": settings.after_task, "shortlist": settings.shortlist}
         if settings == Settings.model_validate({**values, **offered.values}):

@@ -1,4 +1,4 @@
-"""The loop of a helper process: a question a line on stdin, an answer a line on stdout, until nobody asks any more."""
+"""The loop of a helper process: one question per line on stdin, one answer per line on stdout, until nobody asks."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _own_stdout() -> TextIO:
 
 
 def _reply(answer: Callable[[Mapping[str, Any]], dict[str, Any]], question: Mapping[str, Any]) -> dict[str, Any]:
-    """No error of a question ends the process."""
+    """An error in a question becomes its answer, so that it does not end the process."""
     try:
         return {"id": question["id"], "answer": answer(question)}
     except UserError as error:

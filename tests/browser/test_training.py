@@ -92,7 +92,7 @@ def test_cancel_resume_and_a_killed_worker(page, server, runs):
     assert begun(runs) == name
     os.killpg(worker(runs / name), signal.SIGKILL)
     heading(page, "Stopped:").wait_for(timeout=60_000)
-    expect(page.get_by_text("Its process is gone without a word")).to_be_visible()
+    expect(page.get_by_text("Its process ended without a message")).to_be_visible()
     expect(page.get_by_role("button", name="Resume")).to_be_visible()
 
 
