@@ -29,7 +29,7 @@ MAX_BYTES = 15_000_000
 _DEFAULT_FOLDER = Path(__file__).resolve().parents[1] / "assets" / "runs"
 _KEPT = re.compile(
     r"(manifest|status|metrics)\.json|events\.jsonl|answer\.safetensors|(predictions|images|projection)\.parquet"
-    r"|embeddings\.npz|sprites/\d+\.webp|tasks/\d+/\w+\.\w+"
+    r"|(embeddings|evidence)\.npz|sprites/\d+\.webp|tasks/\d+/\w+\.\w+"
 )
 
 

@@ -60,6 +60,12 @@ class Block(nn.Module):
     def _attend(self, x: Tensor, updates: AnyBlockUpdates, rows: int) -> Tensor:
         """(n, rows, width): what the first `rows` tokens read from all of x, before the output projection."""
         n, _, width = x.shape
+        q, k, v = self._projected(x, updates, rows)
+        return attend(q, k, v).transpose(1, 2).reshape(n, rows, width)
+
+    def _projected(self, x: Tensor, updates: AnyBlockUpdates, rows: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries of the first `rows` tokens, keys and values of all, (n, heads, tokens, width / heads) each."""
+        n, _, width = x.shape
         q, k, v = F.linear(x, self.qkv.weight, self.qkv.bias).chunk(3, dim=-1)
         q = _updated(q, x, updates.get("q"))[:, :rows]
         k = _updated(k, x, updates.get("k"))
@@ -68,8 +74,12 @@ class Block(nn.Module):
         def per_head(projected: Tensor) -> Tensor:
             return projected.view(n, -1, self.heads, width // self.heads).transpose(1, 2)
 
-        q, k = self.q_norm(per_head(q)), self.k_norm(per_head(k))
-        return attend(q, k, per_head(v)).transpose(1, 2).reshape(n, rows, width)
+        return self.q_norm(per_head(q)), self.k_norm(per_head(k)), per_head(v)
+
+    def class_attention(self, tokens: Tensor, updates: AnyBlockUpdates = NO_UPDATES) -> Tensor:
+        """(n, heads, tokens): the share that the first token reads of each of (n, tokens, width); a head's sum to 1."""
+        q, k, _ = self._projected(self.norm1(tokens), updates, 1)
+        return (q * q.shape[-1] ** -0.5 @ k.transpose(-2, -1)).float().softmax(-1)[:, :, 0]
 
     def _attend_once(self, x: Tensor, updates: AnyBlockUpdates, rows: int = 1) -> Tensor:
         """`_attend` for one query, without computing a key or a value of any token.

@@ -71,6 +71,8 @@ class Method(nn.Module, ABC):
     mixes: ClassVar[bool] = False
     """Whether `embed_rows` takes images of different tasks in one pass."""
     Options: ClassVar[type[Section]] = NoOptions
+    best_class_decides: ClassVar[bool] = False
+    """Whether a task's score is that of its best class."""
     shared_space: WhitenedRetriever | None = None
     """Compares all tasks in one whitened space of `shared_features`; None for methods that do not."""
 
@@ -210,6 +212,11 @@ class Method(nn.Module, ABC):
     def class_parts(self, inputs: Inputs, task: int, rows: Tensor) -> dict[str, Tensor]:
         """What adds up to the scores of the task's classes, (rows, classes of task) each; empty for a single part."""
         return {}
+
+    def scores_inside(self, inputs: Inputs, task: int) -> Tensor:
+        """(n, classes of task): the class scores that `classify` compares inside the task."""
+        parts = self.class_parts(inputs, task, torch.arange(len(inputs)))
+        return torch.stack(list(parts.values())).sum(0)
 
     def nearest_component(self, inputs: Inputs, tasks: Tensor) -> Tensor:
         """(n,) position in the mixture of the task named for each image; −1 for methods without mixtures."""

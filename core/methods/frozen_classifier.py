@@ -16,6 +16,7 @@ class FrozenClassifier(Method):
     """Scores all classes at once; the task is the one that owns the best class."""
 
     promises: ClassVar[frozenset[str]] = frozenset({PAST_IS_FROZEN})
+    best_class_decides: ClassVar[bool] = True
 
     @property
     def first_block(self) -> int:
@@ -36,6 +37,9 @@ class FrozenClassifier(Method):
 
     def classify(self, inputs: Inputs, tasks: Tensor) -> Tensor:
         return best_class(self.class_scores(inputs.frozen), self.classes, tasks)
+
+    def scores_inside(self, inputs: Inputs, task: int) -> Tensor:
+        return self.class_scores(inputs.frozen)[:, list(self.classes[task])]
 
     def load_task(self, task: int, classes: tuple[int, ...], state: TaskState) -> None:
         self.classes.append(classes)

@@ -24,6 +24,7 @@ from core.methods.inputs import Inputs
 class SharedModel(Method):
     """Class scores are the logits of all heads over the one model's embedding."""
 
+    best_class_decides: ClassVar[bool] = True
     scores_all_seen: ClassVar[bool] = True
     """Cross-entropy over every class seen so far; otherwise over the present task's alone."""
 
@@ -87,6 +88,9 @@ class SharedModel(Method):
 
     def classify(self, inputs: Inputs, tasks: Tensor) -> Tensor:
         return best_class(self.class_scores(inputs), self.classes, tasks)
+
+    def scores_inside(self, inputs: Inputs, task: int) -> Tensor:
+        return self.class_scores(inputs)[:, list(self.classes[task])]
 
     def gates(self) -> dict[str, Any]:
         """For gates.json."""

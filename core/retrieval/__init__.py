@@ -4,9 +4,11 @@
     mixture     Gaussian mixtures: densities, fitting, clustering
     scores      how likely an image is under each task: `WhitenedRetriever` (ours), `LikelihoodRetriever` (literal)
     theory      what the mixtures themselves say about the error of retrieval: bounds, sampled error, separation
+    evidence    where in an image the difference between two scores comes from, exactly
     questions   what can be asked about other retrieval of a finished run ("what if"), and what an answer holds
     answering   answers those questions from the run's folder
 
 `questions` imports nothing heavy, because the app's server reads it; all others import torch, and `mixture`
-scikit-learn. Methods use `scores`, evaluation uses `theory`, and the command line and the app ask `questions`.
+scikit-learn. Methods use `scores`, evaluation uses `theory`, `core.training.explaining` uses `evidence`, and the
+command line and the app ask `questions`.
 """

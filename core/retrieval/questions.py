@@ -12,7 +12,6 @@ How a task is modelled (`Settings.mixture`):
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal
@@ -22,7 +21,7 @@ from pydantic import Field
 
 from core.config import Section
 from core.evaluation.metrics import confusion
-from core.runs.files import damaged
+from core.runs import formats
 from core.runs.store import Run
 
 SPHERES = ("class-seeded", "means", "kmeans")
@@ -163,10 +162,5 @@ def unanswerable(run: Run) -> str | None:
 
 def spaces(run: Run) -> tuple[str, ...]:
     """The choices of `Settings.space` that the run has. Raises UserError when its embeddings are damaged."""
-    path = run.folder / "embeddings.npz"
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            kept = stored.files
-    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
-        raise damaged(path, error) from None
+    kept = formats.names_of_arrays(run.folder / "embeddings.npz")
     return tuple(name for name in ("whitened", "frozen", "frozen-whitened") if name.split("-")[0] in kept)

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from core.runs import formats
+from core.runs.evidence import KINDS, evidence_file, read_evidence
 from core.runs.files import damaged, read_json, read_lines
 from core.runs.schema import (
     IMAGE_COLUMNS,
@@ -128,6 +129,21 @@ def _check_rows(run: Run) -> None:
         for space, rows in formats.read_arrays(arrays).items():
             if rows.ndim != 2 or len(rows) != count or rows.dtype.kind != "f":
                 raise damaged(arrays, f"“{space}” does not match the {count} images")
+    _check_evidence(run, count)
+
+
+def _check_evidence(run: Run, images: int) -> None:
+    """Its rows name images, tasks and classes that are there."""
+    found = read_evidence(run)
+    if found is None:
+        return
+    names = {"task": len(run.manifest.tasks), "class": len(run.manifest.class_names)}
+    within = [(found.image, images), (found.blocks, run.manifest.backbone.depth)]
+    for kind in KINDS:
+        rows = found.rows(kind)
+        within += [(found.own[rows], names[kind]), (found.against[rows], names[kind])]
+    if any(len(values) and not 0 <= values.min() <= values.max() < count for values, count in within):
+        raise damaged(evidence_file(run), "names images, tasks, classes or blocks beyond those there are")
 
 
 def _limits(manifest: Manifest) -> dict[str, tuple[int, int]]:

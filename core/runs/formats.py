@@ -74,6 +74,15 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
         raise damaged(path, error) from None
 
 
+def names_of_arrays(path: Path) -> tuple[str, ...]:
+    """What the arrays in an npz are called; none of them is read. Raises UserError when it is missing or damaged."""
+    try:
+        with zipfile.ZipFile(path) as stored:
+            return tuple(name.removesuffix(".npy") for name in stored.namelist())
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise damaged(path, error) from None
+
+
 def map_array(path: Path, name: str) -> np.ndarray | None:
     """The array called `name` in the npz at `path`, memory-mapped: read-only, and in memory only where it is read.
 

@@ -1,4 +1,4 @@
-"""The run folder, schema version 1: the documents and the columns of the tables in it.
+"""The run folder, schema version 2: the documents and the columns of the tables in it.
 
 manifest.json        Manifest, written once at the start
 status.json          Status, replaced atomically
@@ -11,9 +11,14 @@ predictions.parquet  PREDICTION_COLUMNS, one row per (after_task, test image of 
 images.parquet       IMAGE_COLUMNS, one row per image: all test images, and some training images
 embeddings.npz       float16 (images, width), one array per space, aligned with images.parquet
 projection.parquet   PROJECTION_COLUMNS, one row per (space, after_task, image)
+evidence.npz         core.runs.evidence.RecordedEvidence, one array per field: what in a test image speaks for its true
+                     task rather than for another, in nats by patch and by block; for methods with a whitened space,
+                     with two tasks or more. Every wrong answer is there, right ones as far as they cost little
 sprites/000.webp     1,024 thumbnails per sheet, 32 per row: a thumbnail is as wide as a 32nd of its sheet
 metrics.json         core.evaluation.metrics.summary of the predictions, with costs; `theory` and `retention`, those of
                      TaskDone of every task, null where empty; `shifts`, accuracy under corruptions after the last task
+
+Version 1 had no evidence.npz. Such a run still opens; `python -m core explain RUN --all` adds the file.
 """
 
 from __future__ import annotations
@@ -23,7 +28,7 @@ from typing import Any, Literal
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 SPRITES_PER_SHEET = 1024
 SPRITES_PER_ROW = 32
 

@@ -26,7 +26,7 @@ _SHARED_FILES = re.compile(
     r"""(?:manifest|status|metrics)\.json
       | events\.jsonl
       | (?:predictions|images|projection)\.parquet
-      | embeddings\.npz
+      | (?:embeddings|evidence)\.npz
       | tasks/\d{3}/(?:adapter|head)\.safetensors
       | tasks/\d{3}/(?:mixture|embeddings)\.npz
       | tasks/\d{3}/(?:gates|done)\.json

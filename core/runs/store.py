@@ -232,10 +232,12 @@ class RunWriter:
         projection: pa.Table | None,
         metrics: Mapping[str, Any],
         answer: Mapping[str, torch.Tensor],
+        evidence: Mapping[str, np.ndarray] | None = None,
     ) -> None:
         """Write what is known once all tasks are done; metrics.json comes last.
 
-        `answer` is what is needed, beside the task folders, to answer for a new image.
+        `answer` is what is needed, beside the task folders, to answer for a new image; `evidence` holds the arrays of
+        evidence.npz, if there are any.
         `embeddings` are (images, width) per space, kept as float16. Raises ValueError when rows do not match `images`.
         """
         for space, rows in embeddings.items():
@@ -253,6 +255,9 @@ class RunWriter:
                 formats.write_arrays(file, {space: rows.astype(np.float16) for space, rows in embeddings.items()})
             with replacing(self.folder / "answer.safetensors") as file:
                 formats.write_tensors(file, answer)
+            if evidence is not None:
+                with replacing(self.folder / "evidence.npz") as file:
+                    formats.write_arrays(file, evidence)
             write_json(self.folder / "metrics.json", dict(metrics))
 
     def drop_shared(self) -> None:

@@ -10,9 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from core.backbones.features import FrozenFeatures
+from core.adapters.updates import NO_UPDATES, AnyUpdates
+from core.backbones.features import FrozenFeatures, Piece
 from core.backbones.vit import Backbone
-from core.data.images import ImageSet
+from core.data.images import ArrayPicture, ImageSet, Item
 from core.training.device import Precision, autocast
 from core.training.token_store import TokenCache, TokenStore
 
@@ -225,6 +226,43 @@ class Encoder:
                 states[state] = tokens
         embedding = self.backbone.readout(tokens)
         return entering, self.features(states, embedding).float(), embedding.float()
+
+    def pieces(self, decoded: Tensor) -> Iterator[tuple[int, Piece, Tensor]]:
+        """What the frozen features of at most ENCODE_BATCH uint8 images average, as (view, piece, (n, m, width)).
+
+        Tokens come as the pass goes on, one piece at a time; view 1 is the mirror image.
+        """
+        pixels = self._normalised(decoded)
+        for view in range(self.views):
+            with torch.no_grad(), autocast(self.device, self.precision):
+                tokens = self.backbone.stem(pixels.flip(-1) if view else pixels)
+            for block in range(self.backbone.depth):
+                with torch.no_grad(), autocast(self.device, self.precision):
+                    tokens = self.backbone.run(tokens, block, block + 1)
+                for piece in self.features.pieces:
+                    if piece.block == block:
+                        with torch.no_grad(), autocast(self.device, self.precision):
+                            averaged = self.features.averaged(piece, tokens)
+                        yield view, piece, averaged[: len(decoded)]
+
+    @torch.no_grad()
+    def class_attention(self, decoded: Tensor, block: int, updates: AnyUpdates) -> Tensor:
+        """(n, heads, tokens): what the class tokens of at most ENCODE_BATCH uint8 images read in a block."""
+        with autocast(self.device, self.precision):
+            tokens = self.backbone.run(self.backbone.stem(self._normalised(decoded)), 0, block, updates)
+            shares = self.backbone.blocks[block].class_attention(tokens, updates.get(block, NO_UPDATES))
+        return shares[: len(decoded)]
+
+    def encoded(self, decoded: Tensor, frozen: bool) -> EncodedImages:
+        """Images that exist only as pixels, uint8 (n, 3, size, size), in memory; with frozen features where asked."""
+        parts = decoded.split(ENCODE_BATCH)
+        pictures = [ArrayPicture(image) for image in decoded.permute(0, 2, 3, 1).numpy()]
+        made = ImageSet([Item("", picture) for picture in pictures], [0] * len(pictures))
+        if not (frozen and self.reads_frozen):
+            empty = torch.empty(len(decoded), 0, device=self.device)
+            return EncodedImages(self, made, empty, None, TokenStore.of(self.prefix(decoded)))
+        entering, features, embeddings = zip(*(self._pass(part) for part in parts), strict=True)
+        return EncodedImages(self, made, torch.cat(features), torch.cat(embeddings), TokenStore.of(torch.cat(entering)))
 
     @torch.no_grad()
     def prefix(self, decoded: Tensor) -> Tensor:

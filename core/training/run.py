@@ -35,6 +35,7 @@ from core.runs.store import Run, RunWriter, new_run_name
 from core.training.costs import answer_costs
 from core.training.device import Precision, explained_precision, hardware, pick_device
 from core.training.encoding import EncodedImages, Encoder, Encodings
+from core.training.explaining import recorded
 from core.training.loop import steps_for, train_task
 from core.training.progress import Cancelled, Listener, Progress
 from core.training.recorder import Recorder, Watch, map_table, plan
@@ -292,6 +293,8 @@ class _Session:
         moving = PAST_IS_FROZEN not in self.method.promises
         frames = self.recorder.frames(spaces, self.snapshots if moving else None)
         projection = map_table(frames, self.config.seed, self.config.record.projection)
+        self.progress.begin("finish", last, 0, "splitting the evidence of test images over their patches")
+        evidence = recorded(self.method, self.encoder, self.evaluator, final, self._images_to_explain())
         self.progress.begin("finish", last, 0, "writing the tables")
         images = self.recorder.images(self.stream, self.writer.folder / "sprites", self.config.record.thumbnail)
         tables = [self.writer.load_task(task).predictions for task in range(last + 1)]
@@ -301,10 +304,15 @@ class _Session:
             projection=projection,
             metrics=self._metrics(run, tables),
             answer=self.method.answer_state(),
+            evidence=None if evidence is None else evidence.arrays(),
         )
         self.progress.tell("done", "finished")
         self.writer.event("end", state="done")
         self.writer.drop_shared()
+
+    def _images_to_explain(self) -> int:
+        """Test images whose evidence costs little: a pass each, and the run took many passes."""
+        return max(_EXPLAINED_AT_LEAST, int(_EXPLAINING * self._work() / self._frozen_work))
 
     def _metrics(self, run: Run, tables: list[Any]) -> dict[str, Any]:
         import pyarrow as pa
@@ -413,6 +421,10 @@ class _Session:
         return images * (self._frozen_work + suffix * len(self.groups)) + 2 * corrupted * suffix
 
 
+_EXPLAINING = 0.05
+"""Share of a run's work that recording evidence may take; wrong answers are all explained, whatever they take."""
+_EXPLAINED_AT_LEAST = 400
+"""All test images of a small stream."""
 _TRAIN_PASSES = 2.5
 """Forward passes that a training step costs: one forward, and a backward without gradients of the frozen weights."""
 

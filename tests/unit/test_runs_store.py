@@ -296,8 +296,8 @@ def test_arrays_that_need_pickle_are_refused(tmp_path: Path) -> None:
 def test_a_newer_version_is_refused_clearly(tmp_path: Path) -> None:
     folder = run_folder.write_run(tmp_path)
     path = folder / "manifest.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"schema_version": 2, "unheard_of": 1}))
-    with pytest.raises(UserError, match=r"newer version .* \(run schema 2, this one reads up to 1\): update"):
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"schema_version": 3, "unheard_of": 1}))
+    with pytest.raises(UserError, match=r"newer version .* \(run schema 3, this one reads up to 2\): update"):
         Run(folder).manifest  # noqa: B018
     assert "newer version" in (list_runs(tmp_path)[0].problem or "")
 
