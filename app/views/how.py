@@ -136,7 +136,7 @@ def _clusters(card: RunCard) -> None:
         name, pictures = st.columns([1, 5], vertical_alignment="center")
         name.markdown(f"Component {component + 1}")
         with pictures:
-            thumbnails.grid(card, rows, columns=_PER_COMPONENT, size=48, key=f"how-{component}")
+            thumbnails.grid(card, rows, columns=_PER_COMPONENT, size=64, key=f"how-{component}")
     caption(
         "a row a component of the task at the slider, with training images that lie in it.",
         "what the images of a row have in common, and whether a class needs more than one row.",

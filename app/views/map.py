@@ -101,7 +101,7 @@ def _one(card: RunCard, known: Images, image: int) -> None:
     with st.container(border=True):
         picture, text, close = st.columns([1, 7, 1])
         with picture:
-            thumbnails.one(card, image, size=96, key="clicked")
+            thumbnails.one(card, image, size=112, key="clicked")
         with text:
             st.text(f"{row['class']} of task {row['task']} ({known.name[image]}, {row['split']} image)")
             if row["retrieved task"]:

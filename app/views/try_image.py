@@ -93,7 +93,7 @@ def _sample(card: RunCard) -> bytes | None:
     chosen = parameter("image", "")
     st.caption("Choose one:")
     links = [link("try", image=int(image)) for image in shown]
-    thumbnails.grid(card, shown.tolist(), columns=5, links=links, size=48, key=f"samples-{card.name}")
+    thumbnails.grid(card, shown.tolist(), columns=5, links=links, size=64, key=f"samples-{card.name}")
     if not (chosen.isdecimal() and int(chosen) < len(images(card))):
         return None
     known = images(card)

@@ -38,7 +38,7 @@ def clusters(n: int, frames: int) -> MapData:
         frame_names=tuple(f"after task {frame + 1}" for frame in range(frames)),
         rings=rings,
         columns=(Column("class", classes, own_class), Column("task", names, task)),
-        sprites=sheet_template("made-up"),
+        sprites={"address": sheet_template("made-up"), "side": 64},
         ellipses=ellipses,
         title="Made-up clusters",
     )

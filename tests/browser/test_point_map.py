@@ -88,7 +88,7 @@ def test_hover_fetches_one_sheet_and_shows_text_as_text(page, server):
     assert [(answer.status, answer.url.rsplit("/", 1)[1]) for answer in sheets] == [(200, "002.webp")]
     position = page.locator(".thumbnail").evaluate("e => e.style.backgroundPosition")
     cell = LAST % 1024
-    assert position == f"-{cell % 32 * 64}px -{cell // 32 * 64}px"
+    assert position == f"-{cell % 32 * 112}px -{cell // 32 * 112}px"
 
 
 def test_hostile_names_stay_text(page, server):

@@ -3,7 +3,10 @@
  * reach the page as text, never as HTML.
  */
 
-const SPRITES = { row: 32, side: 36 };
+import { make, makeButton } from "../browser/make.js";
+import { showThumbnail } from "../browser/thumbnail.js";
+
+const WIDE = 60; // pixels of a thumbnail
 const HEADINGS = ["Image", "True task", "Sent to", "Class", "Answer", "Told the task"];
 
 export default function ({ data, parentElement, setTriggerValue }) {
@@ -42,9 +45,8 @@ function table({ sheets, tasks, classes, rows }) {
   const element = make("table");
   const head = element.createTHead().insertRow();
   for (const text of HEADINGS) {
-    const cell = make("th");
+    const cell = make("th", "", text);
     cell.scope = "col";
-    cell.textContent = text;
     head.append(cell);
   }
   const body = element.createTBody();
@@ -52,7 +54,7 @@ function table({ sheets, tasks, classes, rows }) {
     const [task, retrieved, label] = [rows.task[i], rows.retrieved[i], rows.label[i]];
     const row = body.insertRow();
     row.dataset.image = image;
-    row.insertCell().append(opener(image, classes[label], sheets, rows.sheet[i], rows.cell[i]));
+    row.insertCell().append(opener(image, classes[label], sheets, rows.number[i]));
     write(row, tasks[task]);
     write(row, tasks[retrieved], retrieved === task);
     write(row, classes[label]);
@@ -68,21 +70,11 @@ function write(row, text, right = null) {
   if (right !== null && text !== undefined) cell.className = right ? "right" : "wrong";
 }
 
-function opener(image, name, sheets, sheet, cell) {
-  const element = make("button");
-  element.type = "button";
+function opener(image, name, sheets, number) {
+  const element = makeButton();
   element.setAttribute("aria-label", `Explain image ${image}, ${name}`);
   const picture = make("span", "picture");
-  const { row, side } = SPRITES;
-  picture.style.backgroundImage = `url("${sheets.replace("{sheet}", String(sheet).padStart(3, "0"))}")`;
-  picture.style.backgroundSize = `${row * side}px auto`;
-  picture.style.backgroundPosition = `${-(cell % row) * side}px ${-Math.floor(cell / row) * side}px`;
+  showThumbnail(picture, sheets, number, WIDE);
   element.append(picture);
-  return element;
-}
-
-function make(tag, className = "") {
-  const element = document.createElement(tag);
-  element.className = className;
   return element;
 }

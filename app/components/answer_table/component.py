@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import streamlit as st
 
+from app.components.browser import joined, number, sheets
 from app.reading.cards import RunCard
 from app.reading.tables import Predictions, class_names, images, task_names
-from app.shell.sprites import sheet_template
 
 ROWS = 500
 """At most so many rows are sent."""
@@ -19,7 +19,7 @@ _FOLDER = Path(__file__).parent
 _component = st.components.v2.component(
     "proteus_answers",
     css=(_FOLDER / "answers.css").read_text(encoding="utf-8"),
-    js=(_FOLDER / "answers.js").read_text(encoding="utf-8"),
+    js=joined(_FOLDER / "answers.js"),
 )
 
 
@@ -42,7 +42,7 @@ def answer_table(
 
     _component(
         data={
-            "sheets": sheet_template(card.name, str(st.get_option("server.baseUrlPath") or "")),
+            "sheets": sheets(card),
             "tasks": task_names(card),
             "classes": class_names(card),
             "rows": _rows(card, shown),
@@ -59,8 +59,7 @@ def _rows(card: RunCard, answers: Predictions) -> dict[str, list[int]]:
     known = images(card)
     columns = {
         "image": answers.image,
-        "sheet": known.sheet[answers.image],
-        "cell": known.cell[answers.image],
+        "number": number(known.sheet[answers.image], known.cell[answers.image]),
         "task": answers.task,
         "retrieved": answers.retrieved_task,
         "label": answers.label,

@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 import streamlit as st
 
+from app.components.browser import joined
 from app.shell.address import parameter
 
 _FOLDER = Path(__file__).parent
 _component = st.components.v2.component(
     "proteus_confusion",
     css=(_FOLDER / "confusion.css").read_text(encoding="utf-8"),
-    js=(_FOLDER / "confusion.js").read_text(encoding="utf-8"),
+    js=joined(_FOLDER / "confusion.js"),
 )
 
 Cell = tuple[int, int]

@@ -3,6 +3,8 @@
  * HTML. Off the diagonal the shade is the share of the largest mistake there is, on it that of the row.
  */
 
+import { make, makeButton } from "../browser/make.js";
+
 const SHADES = { right: "var(--st-gray-color, #8a8f98)", wrong: "var(--st-orange-color, #d55e00)" };
 const STRONGEST = 0.75; // a number on it stays readable
 
@@ -23,8 +25,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
 function table({ matrix, names, chosen }, setTriggerValue) {
   const worst = Math.max(1, ...matrix.flatMap((row, t) => row.filter((_, s) => s !== t)));
   const element = make("table");
-  const title = make("caption");
-  title.textContent = "Rows: true task. Columns: task it was sent to. Choose a cell to see its images.";
+  const title = make("caption", "", "Rows: true task. Columns: task it was sent to. Choose a cell to see its images.");
   element.append(title, head(names), make("tbody"));
   matrix.forEach((row, task) => {
     const total = row.reduce((sum, count) => sum + count, 0);
@@ -38,9 +39,7 @@ function table({ matrix, names, chosen }, setTriggerValue) {
       cell.append(count ? button(task, sent, count, names, chosen, setTriggerValue) : "·");
       line.append(cell);
     });
-    const found = make("td", "found");
-    found.textContent = total ? `${percent(row[task] / total)}` : "–";
-    line.append(found);
+    line.append(make("td", "found", total ? percent(row[task] / total) : "–"));
     element.tBodies[0].append(line);
   });
   return element;
@@ -49,8 +48,7 @@ function table({ matrix, names, chosen }, setTriggerValue) {
 function head(names) {
   const line = make("tr");
   line.append(make("td"), ...names.map((name, task) => heading(task, name, false)));
-  const found = make("th");
-  found.textContent = "found";
+  const found = make("th", "", "found");
   found.title = "Share of a task's images that were sent to it";
   line.append(found);
   const element = make("thead");
@@ -62,15 +60,12 @@ function heading(task, name, full) {
   const element = make("th");
   element.scope = full ? "row" : "col";
   element.title = name;
-  const number = make("b");
-  number.textContent = String(task + 1);
-  element.append(number, full ? ` · ${name}` : "");
+  element.append(make("b", "", String(task + 1)), full ? ` · ${name}` : "");
   return element;
 }
 
 function button(task, sent, count, names, chosen, setTriggerValue) {
-  const element = make("button");
-  element.type = "button";
+  const element = makeButton();
   element.dataset.cell = `${task}-${sent}`;
   element.textContent = String(count);
   element.title = `${count} of “${names[task]}” sent to “${names[sent]}”`;
@@ -82,10 +77,4 @@ function button(task, sent, count, names, chosen, setTriggerValue) {
 
 function percent(share) {
   return share < 1 && share > 0.995 ? "99%" : `${Math.round(100 * share)}%`;
-}
-
-function make(tag, className = "") {
-  const element = document.createElement(tag);
-  element.className = className;
-  return element;
 }

@@ -101,6 +101,6 @@ def component_images(card: RunCard, near: Cluster, names: Names, answer: Answer,
     of = f", mostly {names.label(near.label)}" if near.label is not None else ""
     facts({role: f"{names.task(near.task)}, {what}{of}"})
     if near.images:
-        thumbnails.grid(card, near.images, columns=5, size=48, key=key)
+        thumbnails.grid(card, near.images, columns=5, size=64, key=key)
     else:
         st.caption("No image of it was kept.")

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from app.components.browser import Sheets, number
 from app.figures import palette
 
-SPRITES_PER_SHEET = 1024
 _STEPS = 65_534  # of the larger side; one more value says "not on the map"
 _HIDDEN = 65_535
 
@@ -61,8 +61,8 @@ class MapData:
     """Hover text."""
     ids: np.ndarray | None = None
     """(n,) int, the points' own numbers, which keep a selection alive when other points are shown; default 0…n−1."""
-    sprites: str = ""
-    """Address of a sprite sheet with `{sheet}` in place of its number; '' for none. See `app.shell.sprites`."""
+    sprites: Sheets | None = None
+    """Where the thumbnails are."""
     sprite: np.ndarray | None = None
     """(n, 2) int, (sheet, cell) of each thumbnail; default is the point's id."""
     ellipses: tuple[tuple[Ellipse, ...], ...] = ()
@@ -125,7 +125,7 @@ def pack(points: MapData, **options: Any) -> bytes:
     arrays |= {f"column{index}": _narrow(column.codes) for index, column in enumerate(points.columns)}
     arrays |= _unless_counting("ids", points.numbers)
     if points.sprite is not None:
-        arrays |= _unless_counting("sprite", points.sprite[:, 0].astype(int) * SPRITES_PER_SHEET + points.sprite[:, 1])
+        arrays |= _unless_counting("sprite", number(*points.sprite.T))
     elif points.ids is not None:
         arrays |= _unless_counting("sprite", points.ids)
     layout, body = _join(arrays)

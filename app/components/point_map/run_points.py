@@ -7,12 +7,11 @@ from functools import cache, lru_cache
 from typing import NamedTuple
 
 import numpy as np
-import streamlit as st
 
+from app.components.browser import sheets
 from app.components.point_map import Column, Ellipse, MapData
 from app.reading.cards import RunCard, stamp
 from app.reading.tables import Images, Maps, Predictions, class_names, images, maps, predictions, task_names
-from app.shell.sprites import sheet_template
 
 
 class Space(NamedTuple):
@@ -47,9 +46,8 @@ def build(card: RunCard, space: str, colour: str, task: int, outlines: bool = Fa
     outlines: an ellipse around each component. Raises UserError when a table of the run is missing or damaged.
     """
     points, after = _points(card, space, colour, stamp(card.folder))
-    sprites = sheet_template(card.name, str(st.get_option("server.baseUrlPath") or ""))
     ellipses = _outlines(card, space, colour, stamp(card.folder)) if outlines else ()
-    return replace(points, frame=after.at(task), sprites=sprites, ellipses=ellipses)
+    return replace(points, frame=after.at(task), sprites=sheets(card), ellipses=ellipses)
 
 
 @lru_cache(maxsize=8)

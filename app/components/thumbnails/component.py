@@ -8,16 +8,16 @@ from urllib.parse import parse_qsl
 
 import streamlit as st
 
+from app.components.browser import joined, number, sheets
 from app.reading.cards import RunCard
 from app.reading.tables import class_names, images
 from app.shell import navigation
-from app.shell.sprites import sheet_template
 
 _FOLDER = Path(__file__).parent
 _component = st.components.v2.component(
     "proteus_thumbnails",
     css=(_FOLDER / "grid.css").read_text(encoding="utf-8"),
-    js=(_FOLDER / "grid.js").read_text(encoding="utf-8"),
+    js=joined(_FOLDER / "grid.js"),
 )
 
 
@@ -31,8 +31,9 @@ def grid(
     size: int | None = None,
     key: str | None = None,
 ) -> None:
-    """Show images, at most `columns` side by side and `size` pixels wide (by default 64, as they are kept).
+    """Show images, at most `columns` side by side and about `size` pixels wide (by default 72).
 
+    Images that are magnified more than twice are drawn as sharp squares, so they are as wide as the nearest multiple.
     captions: plain text below each. links: from `address.link`; a click opens them, and so does Enter. Grids with the
     same images on one page need a `key` each.
     """
@@ -41,8 +42,7 @@ def grid(
     names = class_names(card)
     items = [
         {
-            "sheet": int(known.sheet[image]),
-            "cell": int(known.cell[image]),
+            "number": int(number(known.sheet[image], known.cell[image])),
             "title": f"{names[known.label[image]]} ({known.name[image]})",
             "caption": captions[place] if captions is not None else "",
             "link": links[place] if links is not None else "",
@@ -51,10 +51,10 @@ def grid(
     ]
     result = _component(
         data={
-            "sheets": sheet_template(card.name, str(st.get_option("server.baseUrlPath") or "")),
+            "sheets": sheets(card),
             "items": items,
             "columns": columns,
-            "size": size or 64,
+            "size": size or 72,
         },
         key=key or f"thumbnails-{card.name}-{columns}-{size}-{hash(tuple(ids))}",
         on_follow_change=_rerun,
@@ -70,5 +70,5 @@ def _rerun() -> None:
 
 
 def one(card: RunCard, image_id: int, size: int = 128, key: str | None = None) -> None:
-    """Show one image, `size` pixels wide."""
+    """Show one image, about `size` pixels wide."""
     grid(card, [image_id], columns=1, size=size, key=key)

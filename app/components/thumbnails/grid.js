@@ -5,49 +5,51 @@
  * loading the app again.
  */
 
-const ROW = 32; // thumbnails side by side on a sheet
+import { make } from "../browser/make.js";
+import { fitted, showThumbnail } from "../browser/thumbnail.js";
 
+/**
+ * @typedef {Object} Item
+ * @property {number} number of the thumbnail
+ * @property {string} title
+ * @property {string} caption below it; may be empty
+ * @property {string} link that it opens; may be empty
+ */
+
+/** @typedef {{sheets: import("../browser/thumbnail.js").Sheets, items: Item[], columns: number, size: number}} Data */
+
+/**
+ * @param {Object} call Streamlit's
+ * @param {Data} call.data
+ * @param {HTMLElement} call.parentElement
+ * @param {(name: string, value: unknown) => void} call.setTriggerValue
+ */
 export default function ({ data, parentElement, setTriggerValue }) {
+  /** @type {?HTMLElement} */
   let root = parentElement.querySelector(".thumbnails");
-  if (!root) {
-    root = document.createElement("div");
-    root.className = "thumbnails";
-    parentElement.append(root);
-  }
-  root.style.setProperty("--size", `${data.size}px`);
-  root.style.setProperty("--columns", data.columns);
-  root.replaceChildren(...data.items.map((item, index) => thumbnail(item, index, data, setTriggerValue)));
+  if (!root) parentElement.append((root = make("div", "thumbnails")));
+  root.style.setProperty("--size", `${fitted(data.size, data.sheets.side).size}px`);
+  root.style.setProperty("--columns", String(data.columns));
+  root.replaceChildren(...data.items.map((item, index) => thumbnail(item, data, () => setTriggerValue("follow", index))));
 }
 
-function thumbnail(item, index, { sheets, size }, setTriggerValue) {
-  const element = document.createElement(item.link ? "a" : "span");
-  element.className = "item";
+/** @param {Item} item @param {Data} data @param {() => void} follow */
+function thumbnail(item, { sheets, size }, follow) {
+  const element = make(item.link ? "a" : "span", "item");
   element.title = item.title;
-  element.append(picture(item, sheets, size));
-  if (item.caption) {
-    const caption = document.createElement("span");
-    caption.className = "caption";
-    caption.textContent = item.caption;
-    element.append(caption);
-  }
-  if (item.link) {
+  const picture = make("span", "picture");
+  picture.setAttribute("role", "img");
+  picture.setAttribute("aria-label", item.title);
+  showThumbnail(picture, sheets, item.number, size);
+  element.append(picture);
+  if (item.caption) element.append(make("span", "caption", item.caption));
+  if (element instanceof HTMLAnchorElement) {
     element.href = item.link;
     element.addEventListener("click", (event) => {
       if (event.ctrlKey || event.metaKey || event.shiftKey || event.button) return;
       event.preventDefault();
-      setTriggerValue("follow", index);
+      follow();
     });
   }
-  return element;
-}
-
-function picture({ sheet, cell, title }, sheets, size) {
-  const element = document.createElement("span");
-  element.className = "picture";
-  element.setAttribute("role", "img");
-  element.setAttribute("aria-label", title);
-  element.style.backgroundImage = `url("${sheets.replace("{sheet}", String(sheet).padStart(3, "0"))}")`;
-  element.style.backgroundSize = `${ROW * size}px auto`;
-  element.style.backgroundPosition = `${-(cell % ROW) * size}px ${-Math.floor(cell / ROW) * size}px`;
   return element;
 }

@@ -27,7 +27,7 @@ const ARRAYS = { uint8: Uint8Array, uint16: Uint16Array, uint32: Uint32Array };
  * @property {{light: Palette, dark: Palette}} palette
  * @property {string} ring_name what a ring around a point means
  * @property {{title: string, names: string[]}[]} columns lines of hover text; a point's code is a place in `names`
- * @property {string} sprites address of the thumbnails' sheets, with `{sheet}` for the number; empty for none
+ * @property {?import("../../browser/thumbnail.js").Sheets} sprites the thumbnails, where there are any
  * @property {number[][][]} ellipses per frame: [cx, cy, rx, ry, angle, category, weight]
  * @property {string} title
  * @property {string} noun what the points are

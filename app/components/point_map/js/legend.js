@@ -1,5 +1,6 @@
 /* The names of the categories beside the map: a click puts one in colour and all others in grey. */
 
+import { make, makeButton } from "../../browser/make.js";
 import { colourOf } from "./theme.js";
 
 export class Legend {
@@ -19,10 +20,9 @@ export class Legend {
    */
   build(names, ringName) {
     const items = names.map((name, category) => {
-      const item = document.createElement("button");
-      item.type = "button";
+      const item = makeButton();
       item.title = name;
-      item.append(span("swatch"), span("name", name));
+      item.append(make("span", "swatch"), make("span", "name", name));
       item.addEventListener("click", () => this.onChoose(category));
       return item;
     });
@@ -30,9 +30,8 @@ export class Legend {
     const focus = [...this.box.children].findIndex((item) => item === root.activeElement);
     this.box.replaceChildren(...items);
     if (ringName !== null) {
-      const ring = document.createElement("div");
-      ring.className = "ring";
-      ring.append(span("swatch"), span("text", ringName));
+      const ring = make("div", "ring");
+      ring.append(make("span", "swatch"), make("span", "text", ringName));
       this.box.append(ring);
     }
     items[focus]?.focus();
@@ -49,12 +48,4 @@ export class Legend {
       item.setAttribute("aria-pressed", String(highlight === category));
     });
   }
-}
-
-/** @param {string} name of the class @param {string} text */
-function span(name, text = "") {
-  const element = document.createElement("span");
-  element.className = name;
-  element.textContent = text;
-  return element;
 }

@@ -1,8 +1,10 @@
 /* The thumbnail and the text of a point, beside it. */
 
+import { make } from "../../browser/make.js";
+import { showThumbnail } from "../../browser/thumbnail.js";
 import { clamp } from "./geometry.js";
 
-const SHEET = { cells: 1024, row: 32, side: 64 };
+const WIDE = 112; // pixels of the thumbnail
 
 export class Tip {
   /** @param {HTMLElement} box the `.tip` */
@@ -21,22 +23,10 @@ export class Tip {
   fill(points, frame, i) {
     const { sprites } = points.header;
     this.thumbnail.hidden = !sprites;
-    if (sprites) {
-      const number = points.sprite(i);
-      const cell = number % SHEET.cells;
-      const name = String(Math.floor(number / SHEET.cells)).padStart(3, "0");
-      const url = new URL(sprites.replace("{sheet}", name), document.baseURI).href;
-      const [x, y] = [(cell % SHEET.row) * SHEET.side, Math.floor(cell / SHEET.row) * SHEET.side];
-      this.thumbnail.style.backgroundImage = `url("${url}")`;
-      this.thumbnail.style.backgroundPosition = `${-x}px ${-y}px`;
-    }
+    if (sprites) showThumbnail(this.thumbnail, sprites, points.sprite(i), WIDE);
     this.lines.replaceChildren(...points.lines(frame, i).map(({ title, text, ringed }) => {
-      const line = document.createElement("div");
-      if (title) line.append(`${title} `);
-      const value = document.createElement("b");
-      value.textContent = text;
-      line.append(value);
-      line.classList.toggle("ringed", ringed);
+      const line = make("div", ringed ? "ringed" : "", title && `${title} `);
+      line.append(make("b", "", text));
       return line;
     }));
   }
