@@ -322,7 +322,7 @@ def _grid(card: RunCard, found: Answer, rows: np.ndarray, key: str) -> None:
         columns=16,
         captions=[f"{found.retrieved_before[row] + 1} → {found.retrieved[row] + 1}" for row in shown],
         links=[link("errors", image=image) for image in images],
-        size=56,
+        size=64,
         key=f"whatif-{key}-{card.name}",
     )
     if len(rows) > SHOWN:
