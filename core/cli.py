@@ -63,29 +63,30 @@ def _global(
 @app.command()
 def train(
     preset: Annotated[str | None, typer.Option(metavar="NAME", help="A paper's protocol; see `presets`.")] = None,
-    smoke: Annotated[bool, typer.Option("--smoke", help="The preset on a few digits, with the tiny backbone.")] = False,
+    smoke: Annotated[bool, typer.Option("--smoke", help="Try the preset on a few digits, tiny backbone.")] = False,
     stream: Annotated[str | None, typer.Option(metavar="NAME|PATH", help="Built-in stream, folder or zip.")] = None,
     method: Annotated[str | None, typer.Option(help="How to learn; see `list methods`.")] = None,
     backbone: Annotated[str | None, typer.Option(help="Frozen model; see `list backbones`.")] = None,
     tasks: Annotated[int | None, typer.Option(help="Number of tasks.")] = None,
     task_by: Annotated[str | None, typer.Option(metavar="prefix|classes", help="How classes become tasks.")] = None,
-    train_per_class: Annotated[int | None, typer.Option(help="At most so many training images a class.")] = None,
-    test_per_class: Annotated[int | None, typer.Option(help="At most so many test images a class.")] = None,
+    train_per_class: Annotated[int | None, typer.Option(help="Training images per class, at most.")] = None,
+    test_per_class: Annotated[int | None, typer.Option(help="Test images per class, at most.")] = None,
     image_size: Annotated[int | None, typer.Option(help="Side of the model's square input, pixels.")] = None,
     blocks: Annotated[str | None, typer.Option(help="Adapted blocks: all, last:N, first:N or 8,9,11.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over each task's training images.")] = None,
     retrieval: Annotated[str | None, typer.Option(help="How the task of an image is found.")] = None,
     rank: Annotated[int | None, typer.Option(help="Rank of a later task's new units.")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Images a step.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Images per training step.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Adam's step size.")] = None,
     seed: Annotated[int | None, typer.Option(help="Fixes every random choice.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.")] = None,
     settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY.PATH=VALUE", help="Any other key, value as in TOML.")
+        list[str] | None,
+        typer.Option("--set", metavar="KEY.PATH=VALUE", help="Any other setting, written as in TOML."),
     ] = None,
-    config: Annotated[Path | None, typer.Option(metavar="FILE", help="TOML; flags go before it.")] = None,
+    config: Annotated[Path | None, typer.Option(metavar="FILE", help="Settings in TOML; flags override them.")] = None,
     resume: Annotated[str | None, typer.Option(metavar="RUN", help="Go on with a run that stopped.")] = None,
-    title: Annotated[str | None, typer.Option(help="What people shall see as the run's name.")] = None,
+    title: Annotated[str | None, typer.Option(help="The name of the run for people.")] = None,
     name: Annotated[str | None, typer.Option(hidden=True)] = None,
     ray: Ray = None,
     cpus: Cpus = 1,
@@ -214,16 +215,18 @@ def whatif(
     run: RunName,
     space: Annotated[str | None, typer.Option(help="whitened, frozen or frozen-whitened.")] = None,
     mixture: Annotated[str | None, typer.Option(help="class-seeded, dp-gmm, gaussian, means or kmeans.")] = None,
-    components: Annotated[int | None, typer.Option(help="At most so many a class or task, or clusters a task.")] = None,
-    concentration: Annotated[float | None, typer.Option(help="Of a Dirichlet process.")] = None,
-    covariance: Annotated[str | None, typer.Option(help="full, diagonal or tied: of dp-gmm and gaussian.")] = None,
-    dimensions: Annotated[int | None, typer.Option(help="Principal components kept for covariances.")] = None,
+    components: Annotated[int | None, typer.Option(help="Components per class or task, or clusters per task.")] = None,
+    concentration: Annotated[float | None, typer.Option(help="Concentration of a Dirichlet process.")] = None,
+    covariance: Annotated[str | None, typer.Option(help="full, diagonal or tied; for dp-gmm and gaussian.")] = None,
+    dimensions: Annotated[
+        int | None, typer.Option(help="Principal components kept before covariances are fitted.")
+    ] = None,
     shortlist: Annotated[int | None, typer.Option(help="k of recall@k.")] = None,
     tasks: Annotated[int | None, typer.Option(min=2, help="Only the first so many tasks take part.")] = None,
     runs: Runs = DEFAULT_RUNS,
     as_json: AsJson = False,
 ) -> None:
-    """What other retrieval would have answered, from a finished run's embeddings; nothing is trained."""
+    """What a finished run would have answered with other retrieval, from its embeddings; nothing is trained."""
     from core.config import validate
     from core.retrieval.questions import Settings
 
@@ -244,7 +247,7 @@ def whatif(
 @app.command()
 def sweep(
     file: Annotated[Path, typer.Argument(metavar="FILE.toml", help="A base configuration and axes.")],
-    at_once: Annotated[int, typer.Option("--jobs", min=1, help="Runs at once on this machine.")] = 1,
+    at_once: Annotated[int, typer.Option("--jobs", min=1, help="How many runs train at once on this machine.")] = 1,
     ray: Ray = None,
     cpus: Cpus = 1,
     gpus: Gpus = 0,
@@ -253,7 +256,7 @@ def sweep(
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Many runs from one file, each an ordinary run; then means with intervals, tests, CSV and a figure."""
+    """Train many runs from one file, each an ordinary run; then print means with intervals, and paired tests."""
     from core.sweep.execute import Sweep, as_document, sweep_folder
     from core.sweep.plan import read_plan
 

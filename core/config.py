@@ -39,9 +39,9 @@ class StreamConfig(Section):
     test_fraction: float = Field(0.2, gt=0, lt=1)
     """Share of each class kept for testing where the data has no test folder."""
     held_out: int = Field(0, ge=0)
-    """So many classes, drawn by the seed, that no task learns: what the model still knows of them is its retention."""
+    """Classes, drawn by the seed, that no task learns: what the model still knows of them is its retention."""
     held_out_per_class: int = Field(20, ge=1)
-    """Images of each, at most, for its neighbours and for its questions."""
+    """Images of each held-out class, at most, that serve as neighbours, and as many that are asked about."""
 
 
 class BackboneConfig(Section):
@@ -64,11 +64,11 @@ class AdapterConfig(Section):
     rank: int = Field(4, ge=1, le=1024)
     """Rank of a later task's new units."""
     first_rank: int | None = Field(16, ge=1, le=1024)
-    """Rank of the first task's; None is `rank`."""
+    """Rank of the first task's units; None is `rank`."""
     alpha: float = Field(1.0, gt=0)
     """Scale of every update."""
     strength: float = Field(1.0, ge=0, le=1)
-    """Share of every trained update that answers: with less of it, more of what the backbone knew is left."""
+    """Share of every trained update that is used in answers: a smaller one keeps more of what the backbone knew."""
 
 
 class TrainingConfig(Section):
@@ -81,8 +81,8 @@ class TrainingConfig(Section):
     clip_norm: float = Field(1.0, gt=0)
     warmup_steps: int = Field(0, ge=0)
     head_start: Literal["zero", "discriminant"] = "zero"
-    """Where a task's head begins: at zero, or as a linear discriminant of the task's images, which moves the embedding
-    less and so keeps more of what else it is good for. Costs one more pass over the training images."""
+    """How a task's head begins: at zero, or as a linear discriminant of the task's images. The discriminant changes the
+    embedding less, and so keeps more of what the backbone knew; it costs one more pass over the training images."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     device: str = "auto"
     """'auto', 'cpu', 'cuda' or 'cuda:N'."""
@@ -100,12 +100,13 @@ class RetrievalConfig(Section):
     """Frozen features for whitening, lda, ncm and ranpac: 'final' is the final CLS embedding; 'last:N' joins the CLS
     and mean patch tokens of the last N block outputs."""
     first_adapter: bool = True
-    """Methods with an adapter a task join the embedding with the first task's adapter to the frozen features."""
+    """Methods with one adapter per task join the embedding with the first task's adapter to the frozen features."""
     views: Literal[1, 2] = 1
     """2 averages the frozen features of an image and its mirror image, in training and testing; costs a second frozen
     pass. For photographs, not for letters or digits."""
     shrinkage: float | None = Field(None, ge=0, le=1)
-    """Share of the scaled identity in the pooled within-class covariance; None follows features and images so far."""
+    """Share of the scaled identity in the pooled within-class covariance; None follows the numbers of features and of
+    images so far."""
     components: int = Field(20, ge=1, le=1000)
     """Truncation of a task's Dirichlet process (likelihood), or number of a task's clusters (kmeans)."""
     class_components: int = Field(2, ge=1, le=100)
@@ -145,7 +146,7 @@ class RecordConfig(Section):
     """What the run folder keeps for looking at."""
 
     train_per_class: int = Field(20, ge=0)
-    """Training images a class whose thumbnails and embeddings are kept beside all test images."""
+    """Training images per class whose thumbnails and embeddings are kept beside all test images."""
     thumbnail: int = Field(64, ge=16, le=256)
     """Pixels that a thumbnail is wide; smaller images keep their own."""
     projection: bool = True

@@ -1,4 +1,4 @@
-"""What a bug report needs to know of a machine, without a name, a path of a home or a request to the network."""
+"""What a bug report needs to know about a machine, without a person's name or home folder, and without the network."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _VARIABLES = (
     "NUMBA_CACHE_DIR",
 )
 _LITTLE = 2 << 30
-"""A run, its map's compiler and the weights want about as many bytes."""
+"""A run, the compiled code of its map and the weights need about as many bytes."""
 _INDEX = "https://pypi.org/simple"
 
 
@@ -115,7 +115,7 @@ def _disk(folder: Path, problems: list[str]) -> str:
 
 
 def _weights(problems: list[str]) -> str:
-    """Whether the embedded backbone's weights are here; read whole, and their SHA-256 checked."""
+    """Whether the embedded backbone's weights are here; the file is read whole and its SHA-256 checked."""
     from core.backbones import EMBEDDED
     from core.backbones.weights import cached
 

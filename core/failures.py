@@ -1,4 +1,4 @@
-"""How a command ends badly: one line on stderr and an exit status; a traceback only when asked for."""
+"""How a command ends with an error: one line on stderr and an exit status; a traceback only when asked for."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ def guarded(command: Callable[[], object], debug: bool = False) -> int:
 
 
 def complain(line: str, status: int) -> int:
-    """Print `line` as one line on stderr; `status` itself."""
+    """Print `line` as one line on stderr; returns `status`."""
     sys.stderr.write(" ".join(line.split()) + "\n")
     return status
 
 
 def _explain(error: Exception, debug: bool) -> tuple[str, int]:
-    """One line for `error`, and the exit status."""
+    """Print one line for `error`; returns the exit status."""
     if hasattr(error, "format_message"):  # typer's, for words that it does not know
         return f"error: {error.format_message()} Try `python -m core --help`.", BAD_INPUT
     known = reason(error)
@@ -69,5 +69,5 @@ def reason(error: BaseException) -> str | None:
 
 
 def said(error: BaseException) -> str:
-    """`error` as a run's status says it."""
+    """The message for `error` in a run's status."""
     return reason(error) or f"{type(error).__name__}: {error}"

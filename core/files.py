@@ -1,4 +1,4 @@
-"""Files that are whole or absent, and the folder for what can be had again. Standard library only."""
+"""Files that are whole or absent, and the folder for what can be fetched again. Standard library only."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 def cache_folder() -> Path:
-    """The folder for what can be had again: PROTEUS_CACHE, or `proteus-lab` in the platform's place for caches."""
+    """The folder for what can be fetched again: PROTEUS_CACHE, or `proteus-lab` in the platform's place for caches."""
     if chosen := os.environ.get("PROTEUS_CACHE"):
         return Path(chosen).expanduser()
     if sys.platform == "win32":

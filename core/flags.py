@@ -1,4 +1,4 @@
-"""A configuration from what is typed: a file's keys, flags, --set, laid over a preset."""
+"""A configuration from what is typed: a file's keys, flags and --set, which override a preset."""
 
 from __future__ import annotations
 

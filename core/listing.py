@@ -1,4 +1,4 @@
-"""What there is to choose from, and the runs so far: answered at once, so nothing heavy is imported here."""
+"""What there is to choose from, and the runs so far. It must answer at once, so nothing heavy is imported here."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ def show_facts(run: Run) -> None:
 
 
 def _precision(hardware: dict[str, Any]) -> str:
-    """What the run computed in and why; runs of earlier versions recorded no reason."""
+    """The run's precision and the reason for it; runs of earlier versions recorded no reason."""
     said = [str(hardware[key]) for key in ("precision", "precision_reason") if hardware.get(key)]
     return ": ".join(said) or "not recorded"
 
@@ -105,7 +105,7 @@ def _number(key: str, value: Any) -> str:
 
 
 def show_tasks(run: Run) -> None:
-    """Print a row a task."""
+    """Print one row per task."""
     rows = run.metrics.get("per_task") or []
     if not rows:
         return
@@ -117,9 +117,9 @@ def show_tasks(run: Run) -> None:
 
 
 def show_theory(run: Run) -> None:
-    """Print what the fitted mixtures predict of picking the task, beside what was measured, a row a task learned.
+    """Print the error of picking the task that the fitted mixtures predict beside the measured one, one row per task.
 
-    The bound is called vacuous where guessing keeps it too: among T tasks, from 1 − 1/T on.
+    The bound is called vacuous where guessing meets it too: among T tasks, from 1 − 1/T on.
     """
     entries = run.metrics.get("theory") or []
     rows = [(after, entry) for after, entry in enumerate(entries) if entry]
@@ -142,7 +142,7 @@ def _bound(value: float | None, tasks: int) -> str:
 
 
 def show_what_if(answer: Answer, k: int) -> None:
-    """Print what other retrieval would have answered beside the run's own."""
+    """Print what other retrieval would have answered beside the run's own answers."""
     columns = ["measure", "as trained", "what if"]
     before, after = answer.before, answer.after
     rows = [
@@ -164,7 +164,7 @@ def show_what_if(answer: Answer, k: int) -> None:
 
 
 def comparison(runs: Sequence[Run]) -> dict[str, Any]:
-    """Runs side by side: settings that differ, main numbers (one value a run), and settings that are the same."""
+    """Runs side by side: settings that differ, main numbers (one value per run), and settings that are the same."""
     settings = [_flat(run.manifest.config) | {"stream fingerprint": run.manifest.stream_fingerprint} for run in runs]
     keys = list(dict.fromkeys(key for values in settings for key in values))
     rows = {key: [values.get(key) for values in settings] for key in keys}
@@ -197,7 +197,7 @@ def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def show_retention(run: Run) -> None:
-    """Print what held-out classes lost and learned ones gained, a row a task, and accuracy under corruptions."""
+    """Print what held-out classes lost and learned ones gained, one row per task, and accuracy under corruptions."""
     entries = run.metrics.get("retention") or []
     rows = [(after, entry) for after, entry in enumerate(entries) if entry]
     if rows:

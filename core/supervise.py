@@ -1,4 +1,4 @@
-"""One training that a command line watches over: how it begins, is resumed or sent away, and what its end leaves."""
+"""One training that a command watches over: how it begins, is resumed or sent to a cluster, and how it ends."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Work = Callable[[terminal.Listener], Path]
 
 
 def begun(values: dict[str, Any], runs: Path, title: str | None, name: str | None) -> tuple[Path, Work]:
-    """The folder of a new run, and what trains it. Raises UserError for wrong values or a name that is taken."""
+    """The folder of a new run, and the function that trains it. Raises UserError for wrong values or a taken name."""
     from core.config import RunConfig, validate
     from core.runs.folders import check_name, new_run_name
     from core.runs.jobs import announce
@@ -43,7 +43,7 @@ def begun(values: dict[str, Any], runs: Path, title: str | None, name: str | Non
 
 
 def resumed(name: str, runs: Path) -> tuple[Path, Work]:
-    """A run that stopped, and what goes on with it. Raises UserError where there is nothing to go on with."""
+    """The folder of a run that stopped, and the function that resumes it. Raises UserError where it cannot resume."""
     from core.runs.jobs import announce
     from core.runs.liveness import worker
 
@@ -65,7 +65,7 @@ def resumed(name: str, runs: Path) -> tuple[Path, Work]:
 
 
 def sent(folder: Path, title: str | None, ray: str, cpus: float, gpus: float) -> Work:
-    """The run in `folder` is trained on a Ray cluster."""
+    """The function that trains the run in `folder` on a Ray cluster."""
 
     def work(listener: terminal.Listener) -> Path:
         from core.sweep.cluster import follow
@@ -76,7 +76,7 @@ def sent(folder: Path, title: str | None, ray: str, cpus: float, gpus: float) ->
 
 
 def supervise(folder: Path, work: Work, quiet: bool) -> None:
-    """Train in this process; whatever ends it, the run's status says how."""
+    """Train in this process; whatever ends the training, the run's status says how."""
     from core.runs.turns import turn
 
     with terminable():

@@ -19,7 +19,7 @@ _PIPE_WIDTH = 240
 
 
 def console() -> Console:
-    """stdout; wide when it is no terminal, so that nothing is cut."""
+    """A console on stdout, which is wide where stdout is no terminal, so that nothing is cut."""
     from rich.console import Console
 
     return Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH, highlight=False, soft_wrap=True)
