@@ -4,7 +4,7 @@ ADDRESS ?= 127.0.0.1
 PORT ?= 8501
 DEMO ?= $(PROTEUS_DEMO)
 PYTEST_ARGS ?=
-# A process a core, up to four; a file's tests stay together, for they share what they set up.
+# One process per core, up to four; the tests of a file stay together, because they share what they set up.
 PARALLEL := -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 VENV := .venv
@@ -27,7 +27,7 @@ app: $(VENV)/.app weights ## install what is missing, then start the app on http
 	@echo "Proteus Lab: http://$(ADDRESS):$(PORT)  (stop with Ctrl-C; another port: make app PORT=8600)"
 	@exec $(PY) -m app --server.port=$(PORT) --server.address=$(ADDRESS)
 
-test: $(VENV)/.dev weights chromium ## install what is missing, then run every test (PYTEST_ARGS=... for some)
+test: $(VENV)/.dev weights chromium ## install what is missing, then run every test (PYTEST_ARGS=... runs some)
 	HF_HUB_OFFLINE=1 $(PY) -m pytest $(or $(PYTEST_ARGS),$(PARALLEL))
 
 fast: $(VENV)/.dev ## the fast tests of the engine alone (PROTEUS_PRECISION=bfloat16: in that precision)
@@ -71,7 +71,7 @@ $(VENV)/.dev: requirements.txt requirements-explore.txt requirements-train.txt r
 	@$(call install,-r requirements.txt -r requirements-dev.txt)
 	@touch $@ $(VENV)/.app
 
-# uv is many times faster than pip, but reads none of pip's settings: it is told the index, and pip does it where uv fails.
+# uv is many times faster than pip but reads none of pip's settings, so we name the index; pip is used where uv fails.
 # Compiled once here, or else (PYTHONDONTWRITEBYTECODE) each process compiles 3,000 files anew: 10 seconds a start.
 uv = index=$${UV_DEFAULT_INDEX:-$${PIP_INDEX_URL:-$$($(PY) -m pip config get global.index-url 2>/dev/null || true)}}; \
     env $${index:+UV_DEFAULT_INDEX=$$index} $(VENV)/bin/uv
@@ -82,7 +82,7 @@ echo "Installing the packages of $(strip $(1)): about 3 GB with CUDA's libraries
 || { echo "uv could not install them: trying pip."; $(PY) -m pip install -qq -c constraints.txt $(1); }
 endef
 
-# An absent uv is no fault: `install` then uses pip, and the next call tries again.
+# Without uv `install` uses pip, and the next call of make tries to get uv again.
 $(VENV)/bin/uv: | $(PY)
 	@$(PY) -m pip install -qq -c constraints.txt uv || echo "uv cannot be had: pip will do, more slowly."
 

@@ -1,8 +1,8 @@
 """What each part of Proteus is worth on one stream: `python -m tests.benchmarks.ablations --help`.
 
 Three tables. Training: orthogonality and composition, each on and off, and the same images in 5, 10 and 20 tasks.
-Clustering: from the full run's stored embeddings, all training images kept, DP-GMM against k-means, one Gaussian a task
-and class means. Batches: images judged together, which is transductive and printed apart.
+Clustering: from the full run's stored embeddings, all training images kept, DP-GMM against k-means, one Gaussian per
+task and class means. Batches: images judged together, which is transductive and printed apart.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ _PARTS: dict[str, dict[str, Any]] = {
 _CLUSTERINGS = {
     "DP-GMM seeded by class (default)": {"mixture": "class-seeded"},
     "class means": {"mixture": "means"},
-    "k-means, 20 a task": {"mixture": "kmeans"},
-    "DP-GMM a task, full covariance": {"mixture": "dp-gmm"},
-    "DP-GMM a task, tied covariance": {"mixture": "dp-gmm", "covariance": "tied"},
-    "one Gaussian a task, full covariance": {"mixture": "gaussian"},
+    "k-means, 20 per task": {"mixture": "kmeans"},
+    "DP-GMM per task, full covariance": {"mixture": "dp-gmm"},
+    "DP-GMM per task, tied covariance": {"mixture": "dp-gmm", "covariance": "tied"},
+    "one Gaussian per task, full covariance": {"mixture": "gaussian"},
 }
 _BATCHES = (1, 5, 10, 30)
 
@@ -86,7 +86,7 @@ def _silent(status: object) -> None:
 
 def _show_training(rows: list[tuple[str, Run]]) -> None:
     keys = ("final_accuracy", "task_aware_accuracy", "retrieval_accuracy", "forgetting", "bytes_per_task")
-    table = Table("trained", "class-incremental", "task-aware", "retrieval", "forgetting", "bytes a task")
+    table = Table("trained", "class-incremental", "task-aware", "retrieval", "forgetting", "bytes per task")
     for name, run in rows:
         values = [run.metrics[key] for key in keys]
         table.add_row(name, *(f"{value:.3f}" for value in values[:-1]), f"{values[-1]:,.0f}")
@@ -95,7 +95,7 @@ def _show_training(rows: list[tuple[str, Run]]) -> None:
 
 def _show_clusterings(run: Run) -> None:
     table = Table(
-        "clustering of the same embeddings", "retrieval", "class-incremental", "components a task", "fit, score s"
+        "clustering of the same embeddings", "retrieval", "class-incremental", "components per task", "fit, score s"
     )
     recorded = read(run)
     for name, settings in _CLUSTERINGS.items():

@@ -43,7 +43,7 @@ def main() -> None:
 
 
 def bare_page(browser: Browser, folder: Path) -> None:
-    """The least that Streamlit takes on this machine at this moment."""
+    """Print the least time that Streamlit takes on this machine at this moment."""
     (folder / "bare.py").write_text(_BARE)
     (folder / "server.py").write_text(f"import streamlit as st\n\napp = st.App({str(folder / 'bare.py')!r})\n")
     with served(folder / "server.py", folder / "bare.txt") as url:
@@ -80,7 +80,7 @@ def opened(browser: Browser, url: str) -> Page:
 
 
 def switch_pages(browser: Browser, url: str) -> None:
-    """Every page twice from the sidebar; the second visit is what a warm server takes."""
+    """Open every page twice from the sidebar; the second visit is what a warm server takes."""
     page = opened(browser, url)
     print(f"{'page':<20} {'first: title':>12} {'all':>6} {'again: title':>14} {'all':>6}   seconds")
     times: dict[str, list[float]] = {entry.title: [] for entry in entries().values()}

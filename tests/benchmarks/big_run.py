@@ -1,8 +1,8 @@
 """Opening a large run with the app's own loading code, no browser: `python -m tests.benchmarks.big_run`.
 
 The run folder is synthetic and written by RunWriter: `images` images of ten tasks, five in six of them test images,
-with answers after every task, all spaces and a map a task. Then a process that has loaded nothing opens it as the pages
-do: seconds of each step the first time and again, and what the process keeps and kept at most.
+with answers after every task, all spaces and one map per task. Then a process that has loaded nothing opens it as the
+pages do. Printed: seconds of each step the first time and again, the memory that the process keeps, and its peak.
 """
 
 from __future__ import annotations

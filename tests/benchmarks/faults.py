@@ -46,7 +46,7 @@ _MOST_CHANGES, _MOST_SECONDS = 70, 0.6
 
 @dataclass
 class Tally:
-    """What was done, and where the kills fell."""
+    """How many kills and runs there were, and where the kills fell."""
 
     kills: int = 0
     runs: int = 0

@@ -1,6 +1,6 @@
 """A hundred tasks: one class of CIFAR-100 each, or Omniglot's characters. What evaluating costs after task t.
 
-python -m tests.benchmarks.hundred_tasks                        # tiny backbone, a few images a class
+python -m tests.benchmarks.hundred_tasks                        # tiny backbone, a few images per class
 python -m tests.benchmarks.hundred_tasks --backbone dinov2-s14 --image-size 56 --train-per-class 20 --test-per-class 10
 
 After task t there are t tasks' images to answer for. Evaluation may therefore grow linearly in t: the exponent of
@@ -68,7 +68,7 @@ def _evaluation(run: Run) -> None:
     seconds = np.array([task.evaluate_seconds for task in done])
     train = np.array([task.train_seconds for task in done])
     at = np.arange(1, len(seconds) + 1)
-    table = Table("after task", "evaluate s", "ms a task seen", "train s")
+    table = Table("after task", "evaluate s", "ms per task seen", "train s")
     for task in sorted({1, 2, 5, 10, 20, 50, len(done)} & set(at.tolist())):
         near = slice(max(0, task - 3), task + 2)
         spent = float(np.median(seconds[near]))

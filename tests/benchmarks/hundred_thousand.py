@@ -2,9 +2,9 @@
 
 python -m tests.benchmarks.hundred_thousand --images 100000
 
-Features are synthetic, a cloud a class; what reads them is real: `lda` learns ten tasks of ten classes, the evaluator
-answers for all images after the last one; the map is fitted on landmarks and the rest is placed; the app opens a
-run of so many images. Each part is a process of its own, so that its peak is its own.
+Features are synthetic, one cloud per class; what reads them is real: `lda` learns ten tasks of ten classes, the
+evaluator answers for all images after the last one, the map is fitted on landmarks and the rest is placed, and the app
+opens a run of so many images. Each part runs in a process of its own, so that its peak memory is its own.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def main(
     images: Annotated[int, typer.Option()] = 10_000,
     width: Annotated[int, typer.Option(help="Of the features; 384 is the embedded backbone's embedding.")] = 384,
 ) -> None:
-    """Print a row a part; exit status 1 when one took 4 GB or more."""
+    """Print one row per part; the exit status is 1 when a part took 4 GB or more."""
     table = Table("part", "seconds", "peak GB", "what came out")
     peaks = []
     parts: tuple[Callable[..., dict[str, Any]], ...] = (evaluated, drawn, opened)
@@ -50,7 +50,7 @@ def main(
 
 
 def _features(images: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """float32 (images, width) and labels (images,), a cloud a class, the classes in order."""
+    """float32 (images, width) and labels (images,), one cloud per class, the classes in order."""
     random = np.random.default_rng(0)
     labels = np.sort(np.arange(images) % (TASKS * CLASSES))
     centres = random.normal(size=(TASKS * CLASSES, width)).astype(np.float32)

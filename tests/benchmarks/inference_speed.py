@@ -1,13 +1,13 @@
 """What an answer costs as tasks grow, on adapters made at random: `python -m tests.benchmarks.inference_speed`.
 
-    naive       a whole forward pass an image and task, every unit of every composition computed
+    naive       a whole forward pass per image and task, every unit of every composition computed
     exhaustive  shared blocks once, then the adapted blocks for all tasks of an image in joint passes (shortlist = T)
     shortlist   the frozen space names one task, whose adapted blocks alone run (the default)
 
-Adapters are synthetic: random directions as large as trained ones, four earlier units a site reused and the rest at
-10⁻⁵, as the penalties leave them. Images are synthetic too, two classes a task: a random pattern with noise. Heads,
-clusters, whitening and every pass are the real ones. The naive loop is measured on a few tasks and multiplied. CPU time
-is printed beside wall time because it hardly depends on what else the machine does.
+Adapters are synthetic: random directions as large as trained ones, with four earlier units per site reused and the rest
+at 10⁻⁵, as the penalties leave them. Images are synthetic too, with two classes per task: a random pattern with noise.
+Heads, clusters, whitening and every pass are the real ones. The naive loop is measured on a few tasks and multiplied.
+CPU time is printed beside wall time because it hardly depends on what else the machine does.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _WAYS = ("naive", "exhaustive", "shortlist")
 def main(
     tasks: Annotated[str, typer.Option(help="numbers of tasks, ascending, comma-separated")] = "1,5,10,20",
     images: Annotated[int, typer.Option(help="test images at each number of tasks")] = 64,
-    train: Annotated[int, typer.Option(help="training images a class")] = 6,
+    train: Annotated[int, typer.Option(help="training images per class")] = 6,
     noise: Annotated[float, typer.Option(help="of the images, beside patterns of size 1")] = 1.0,
     image_size: Annotated[int, typer.Option()] = 98,
     blocks: Annotated[str, typer.Option()] = "last:4",
@@ -122,7 +122,7 @@ class Bench:
         head.weight.data, head.bias.data = 10 * weights.T.contiguous(), -10 * mean @ weights
 
     def pictures(self, labels: np.ndarray) -> ImageSet:
-        """An image a label: the class's pattern and noise as coarse, enlarged."""
+        """One image per label: the class's pattern plus equally coarse noise, enlarged."""
         items = []
         for number, label in enumerate(labels):
             coarse = self.patterns[label] + self.noise * self.random.normal(size=(7, 7, 3))
@@ -134,7 +134,7 @@ class Bench:
         return self.encoder.encode(self.pictures(labels), _silent)
 
     def measure(self, count: int) -> dict[str, Any]:
-        """Milliseconds an image in the three ways, accuracy and recall of the two that are ours, and bytes."""
+        """Milliseconds per image in the three ways, accuracy and recall of the two that are ours, and bytes."""
         tasks = self.method.tasks
         labels = np.linspace(0, tasks * _CLASSES - 1, count).round().astype(int)
         images = self.pictures(labels)
@@ -162,7 +162,7 @@ class Bench:
 
     @torch.no_grad()
     def _naive(self, images: ImageSet) -> tuple[float, float]:
-        """Milliseconds, and of CPU time, an image and task of whole passes: the mean over tasks spread over all."""
+        """Milliseconds of wall and CPU time per image and task of whole passes: the mean over tasks spread over all."""
         preprocessing = self.backbone.preprocessing
         pixels = torch.from_numpy(images.pixels(preprocessing.pixels, range(min(len(images), ENCODE_BATCH))))
         batch = preprocessing.normalise(pixels.to(self.device))

@@ -188,7 +188,7 @@ def main(
     sessions: Annotated[int, typer.Option(help="how many people")] = 20,
     train: Annotated[bool, typer.Option(help="whether a run trains meanwhile")] = True,
 ) -> None:
-    """Print seconds a page, faults and memory."""
+    """Print seconds per page, faults and memory."""
     with tempfile.TemporaryDirectory() as folder:
         before = os.getloadavg()[0]
         tally, memory, begun = measure(Path(folder), sessions, 60 * minutes, train)

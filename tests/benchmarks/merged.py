@@ -42,7 +42,7 @@ def main(
     device: Annotated[str, typer.Option()] = "auto",
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="write the rows as JSON too")] = None,
 ) -> None:
-    """Print a Markdown-ready table, a row a rank."""
+    """Print a Markdown-ready table, one row per rank."""
     where = pick_device(device)
     frozen = load_backbone(BackboneConfig(name=backbone, image_size=image_size), None, where)
     side = frozen.image_size
@@ -99,7 +99,7 @@ def _row(
 
 def _show(rows: list[dict]) -> None:
     plain = rows[0]["flops"]
-    table = Table("model", "MFLOP an image", "of plain", "ms an image", "adapter bytes", "largest gap to unmerged")
+    table = Table("model", "MFLOP per image", "of plain", "ms per image", "adapter bytes", "largest gap to unmerged")
     for row in rows:
         gap = "–" if row["gap"] is None else f"{row['gap']:.0e}"
         share = f"{row['flops'] / plain:.4f}"

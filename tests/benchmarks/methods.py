@@ -3,7 +3,7 @@
 python -m tests.benchmarks.methods --stream ../shared/data/cifar100-subset.zip --tasks 10 --train-per-class 100 \
     --image-size 98 --blocks last:4 --runs runs
 
-An image goes through the frozen model once, for all methods and seeds.
+Each image goes through the frozen model once, for all methods and seeds.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ COLUMNS = {
     "average_incremental_accuracy": "average incremental",
     "forgetting": "forgetting",
     "train_seconds": "train s",
-    "bytes_per_task": "bytes a task",
+    "bytes_per_task": "bytes per task",
 }
 
 
@@ -79,7 +79,7 @@ def main(
 
 
 class Told:
-    """A line on standard error for each new task of a method."""
+    """Print a line on standard error for each new task of a method."""
 
     def __init__(self, name: str) -> None:
         self.name, self.task = name, -1

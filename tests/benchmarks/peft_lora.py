@@ -1,4 +1,4 @@
-"""The same training as ours written with Hugging Face's peft on the same timm model: what training_speed compares with.
+"""Our training written with Hugging Face's peft on the same timm model: what training_speed compares with.
 
 timm keeps q, k and v in one Linear; peft adapts whole Linears, so they are split into three first, with equal weights,
 as Hugging Face's own ViT has them.
@@ -21,7 +21,7 @@ from core.training.loop import _rate, steps_for
 
 
 class SplitAttention(nn.Module):
-    """timm's attention with a Linear each for q, k and v."""
+    """timm's attention with one Linear each for q, k and v."""
 
     def __init__(self, attention: nn.Module) -> None:
         super().__init__()
@@ -69,7 +69,7 @@ def train_peft(
     config: RunConfig,
     precision: Precision,
 ) -> None:
-    """The usual loop: a whole forward pass a batch; optimiser, schedule, clipping and batches as ours."""
+    """The usual loop with a whole forward pass per batch; optimiser, schedule, clipping and batches are ours."""
     settings = config.training
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     steps = steps_for(len(labels), settings)

@@ -4,9 +4,9 @@ python -m tests.benchmarks.retention --stream ../shared/data/cifar100-subset.zip
 
 One task of 20 classes is learned; 80 other classes are asked about before and after: a classifier of them that was
 fitted on the frozen embedding and stays as it is ("kept"), and nearest neighbours among images embedded anew ("anew").
-A gate switches one weight matrix's LoRA (`--per block`: all of a block's). The first row is plain LoRA. The others are
-gentle: the head is fitted before anything moves, and a share of the trained updates answers. An image goes through the
-frozen model once for all rows.
+A gate switches the LoRA of one weight matrix (with `--per block`, of a whole block). The first row is plain LoRA. The
+others are gentle: the head is fitted before anything moves, and only a share of the trained updates is used in answers.
+Each image goes through the frozen model once for all rows.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ GENTLE = "LoRA everywhere, gently"
 def main(
     stream: Annotated[str, typer.Option()] = "../shared/data/cifar100-subset.zip",
     held_out: Annotated[int, typer.Option(help="classes that are not learned; all others are one task")] = 80,
-    held_out_per_class: Annotated[int, typer.Option(help="neighbours, and questions, a held-out class")] = 20,
+    held_out_per_class: Annotated[int, typer.Option(help="neighbours, and questions, per held-out class")] = 20,
     train_per_class: Annotated[int | None, typer.Option()] = 50,
     test_per_class: Annotated[int | None, typer.Option()] = None,
     image_size: Annotated[int | None, typer.Option()] = 98,
@@ -49,7 +49,7 @@ def main(
     warmup: Annotated[float, typer.Option(help="share of the steps before gates close")] = 0.2,
     settled: Annotated[float, typer.Option(help="share of the steps after which gates stay as they are")] = 0.7,
     head_start: Annotated[str, typer.Option(help="zero or discriminant, of every row but the first")] = "discriminant",
-    strength: Annotated[float, typer.Option(help="share of updates that answers, of every row but the first")] = 0.8,
+    strength: Annotated[float, typer.Option(help="share of updates used in answers, but in the first row")] = 0.8,
     epochs: Annotated[int, typer.Option()] = 5,
     batch_size: Annotated[int, typer.Option()] = 32,
     learning_rate: Annotated[float, typer.Option()] = 1e-3,

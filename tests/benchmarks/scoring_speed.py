@@ -32,7 +32,7 @@ def main(
     """Time both ways and check that they agree."""
     generator = torch.Generator().manual_seed(0)
     where = pick_device(device)
-    table = Table("tasks", "images", "one product, µs an image", "loop over tasks", "times faster", "table MB")
+    table = Table("tasks", "images", "one product, µs per image", "loop over tasks", "times faster", "table MB")
     rows: list[dict[str, Any]] = []
     for count in map(int, tasks.split(",")):
         means = [torch.randn(components, dimensions, generator=generator).to(where) for _ in range(count)]
@@ -55,7 +55,7 @@ def main(
 
 
 def one_by_one(white: Tensor, means: list[Tensor], counts: list[Tensor]) -> Tensor:
-    """(n, tasks): the same scores, a distance matrix a task."""
+    """(n, tasks): the same scores, from one distance matrix per task."""
     columns = []
     for mean, count in zip(means, counts, strict=True):
         scores = (count / count.sum()).log() - torch.cdist(white, mean).square() / 2

@@ -44,7 +44,7 @@ SIDES = ("ours", "peft")
 def main(
     stream: Annotated[str, typer.Option(help="its first task is learned")] = "split-digits",
     tasks: Annotated[int, typer.Option(help="tasks that the stream is cut into")] = 1,
-    per_class: Annotated[int, typer.Option(help="training images a class")] = 12,
+    per_class: Annotated[int, typer.Option(help="training images per class")] = 12,
     test_per_class: Annotated[int, typer.Option()] = 20,
     epochs: Annotated[str, typer.Option(help="comma-separated")] = "1,5",
     blocks: Annotated[str, typer.Option(help="separated by semicolons")] = "last:4;all",
@@ -56,7 +56,7 @@ def main(
     method: Annotated[str, typer.Option()] = "sequential",
     output: Annotated[Path | None, typer.Option(help="JSON")] = None,
 ) -> None:
-    """Train both, print seconds, images a second, memory and accuracy, and how many times faster ours is."""
+    """Train both; print seconds, images per second, memory and accuracy, and how many times faster ours is."""
     rows = []
     for where in blocks.split(";"):
         for number in map(int, epochs.split(",")):

@@ -1,9 +1,8 @@
 """Seconds of a what-if answer for 5,000 images of ten tasks, by space and mixture: `python -m tests.benchmarks.whatif`.
 
-100 classes with 20 kept training images (`--train-per-class 100`: ten tasks of 1,000) and 30 test images each, random
-clusters of 384 dimensions. A row is timed
-after a first answer that imports what it needs; reading a run folder (once a run, not once an answer) is not in it.
-Processor seconds are what an idle machine takes.
+There are 100 classes, each a random cluster of 384 dimensions with 20 kept training images (`--train-per-class 100`:
+ten tasks of 1,000) and 30 test images. A row is timed after a first answer that imports what it needs; reading the run
+folder, which happens once per run and not once per answer, is left out. An idle machine takes the processor seconds.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ TASKS, CLASSES, TEST, WIDTH = 10, 100, 30, 384
 
 
 def main(train_per_class: Annotated[int, typer.Option(help="kept training images")] = 20) -> None:
-    """Print a row a setting."""
+    """Print one row per setting."""
     made = recorded(train_per_class)
     answer(made, Settings())
     answer(made, Settings(mixture="dp-gmm"))
