@@ -26,7 +26,7 @@ class Section(BaseModel):
 class StreamConfig(Section):
     """Which images, and how they are cut into tasks."""
 
-    name: str = "split-digits"
+    name: str = "split-fashion"
     """A built-in stream, a torchvision data set, a folder or zip of class folders, or several joined by '+'."""
     tasks: int | None = Field(None, ge=1, le=1000)
     """Number of tasks; None is the stream's own choice."""

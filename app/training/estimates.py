@@ -21,7 +21,7 @@ from app.shell.run_choice import available
 from app.training.presets import configuration, default_choices
 from core.backbones import EMBEDDED
 from core.config import RunConfig
-from core.data.catalog import SPLIT_DIGITS, known_streams
+from core.data.catalog import SPLIT_DIGITS, SPLIT_FASHION, known_streams
 from core.errors import UserError
 from core.runs.liveness import true_status
 from core.runs.schema import Manifest
@@ -33,7 +33,9 @@ _STEP_PASSES = 2.5
 """Forward passes that one training image costs, its backward pass included."""
 _UNTRAINED = ("lda", "ncm")
 _SIDES = {EMBEDDED: 98, "tiny": 16}
-_STREAM_SIDES = {SPLIT_DIGITS: 56}
+_STREAM_SIDES = {SPLIT_DIGITS: 56, SPLIT_FASHION: 56}
+_TEST_IMAGES = {SPLIT_FASHION: 600}
+"""Of streams with test images of their own; elsewhere a share of each class is split off."""
 _USUAL_SIDE = 224
 
 
@@ -147,7 +149,7 @@ def named_images(config: RunConfig) -> Images | None:
     info = next((known for known in known_streams() if known.name == config.stream.name), None)
     if info is None:
         return None
-    test = round(info.images * config.stream.test_fraction)
+    test = _TEST_IMAGES.get(info.name) or round(info.images * config.stream.test_fraction)
     train = info.images - test
     if config.stream.train_per_class:
         train = min(train, config.stream.train_per_class * info.classes)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from core.backbones import EMBEDDED
-from core.data.catalog import SPLIT_DIGITS
+from core.data.catalog import SPLIT_FASHION
 
 
 @dataclass(frozen=True)
@@ -57,5 +57,5 @@ def stream_choices(
 
 
 def default_choices(method: str = PRESETS[0].method) -> dict[str, Any]:
-    """The digits with `method`: what the first card trains."""
-    return {"stream.name": SPLIT_DIGITS, "method.name": method, "backbone.name": EMBEDDED}
+    """The built-in clothes with `method`: what the first card trains."""
+    return {"stream.name": SPLIT_FASHION, "method.name": method, "backbone.name": EMBEDDED}

@@ -11,7 +11,7 @@ from app.shell import demo
 from app.shell.address import parameter
 from app.training import datasets
 from app.training.presets import stream_choices
-from core.data.catalog import SPLIT_DIGITS, known_streams
+from core.data.catalog import SPLIT_FASHION, known_streams
 
 KEYS = ("data", "folder", "stream")
 DIVISION_KEYS = ("tasks", "by", "limit")
@@ -38,14 +38,19 @@ class Source:
         return {**dict.fromkeys(KEYS), self.key: self.value}
 
 
-def digits() -> Source:
+def default() -> Source:
     """The source that is always there."""
-    return Source("stream", SPLIT_DIGITS, SPLIT_DIGITS, SPLIT_DIGITS)
+    return Source("stream", SPLIT_FASHION, SPLIT_FASHION, SPLIT_FASHION)
 
 
 def catalogue() -> list[Source]:
     """The streams that have names."""
     return [Source("stream", info.name, info.name, info.name, info.network) for info in known_streams()]
+
+
+def built_in() -> list[Source]:
+    """The streams that need no download."""
+    return [source for source in catalogue() if not source.network]
 
 
 def uploaded() -> list[Source]:
@@ -74,10 +79,16 @@ def own() -> Source | None:
     return None
 
 
+def inspected() -> Source | None:
+    """The images that Your data looks into: the person's own, or a built-in stream that the URL names."""
+    named = parameter("stream", "")
+    return own() or next((source for source in built_in() if source.value == named), None)
+
+
 def chosen() -> Source:
-    """The source that the URL names, else the digits."""
-    named = parameter("stream", SPLIT_DIGITS)
-    return own() or next((source for source in catalogue() if source.value == named), digits())
+    """The source that the URL names, else the default."""
+    named = parameter("stream", SPLIT_FASHION)
+    return own() or next((source for source in catalogue() if source.value == named), default())
 
 
 def is_missing() -> bool:

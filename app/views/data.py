@@ -37,7 +37,7 @@ def render() -> None:
         _explain_format()
     if sources.is_missing():
         layout.problem_line("The images that this link names are not here: upload them again.")
-    source = sources.own()
+    source = sources.inspected()
     if source is None:
         st.caption("What is in your images appears here, before anything is trained.")
         return
@@ -59,7 +59,7 @@ def _explain_format() -> None:
 
 
 def _bring() -> None:
-    """A zip to upload, a path on this machine, or an earlier upload."""
+    """A zip to upload, a path on this machine, an earlier upload, or a stream that is always there."""
     _upload()
     st.session_state["data-folder"] = parameter("folder", "")
     st.text_input(
@@ -80,6 +80,15 @@ def _bring() -> None:
             placeholder="Choose",
             on_change=lambda: _choose(data=st.session_state["data-kept"]),
         )
+    streams = [source.value for source in sources.built_in()]
+    st.session_state["data-stream"] = parameter("stream", "", ("", *streams)) or None
+    st.selectbox(
+        "Or look into a stream that is built in",
+        streams,
+        key="data-stream",
+        placeholder="Choose",
+        on_change=lambda: _choose(stream=st.session_state["data-stream"]),
+    )
 
 
 def _upload() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from core.config import StreamConfig
-from core.data.catalog import SPLIT_DIGITS, known_streams
+from core.data.catalog import SPLIT_DIGITS, SPLIT_FASHION, known_streams
 from core.data.collection import Collection, candidates
 from core.data.division import Part, by_count, by_list, by_prefix
 from core.data.images import ImageSet, Item
@@ -50,6 +50,10 @@ def _read(text: str, cache: Path | None) -> Collection:
         from core.data.digits import read_digits
 
         return read_digits()
+    if text == SPLIT_FASHION:
+        from core.data.fashion import read_fashion
+
+        return read_fashion()
     known = [info.name for info in known_streams()]
     if text in known:
         from core.data.torchvision_sets import read_torchvision
@@ -165,7 +169,7 @@ def _divide(config: StreamConfig, parts: Sequence[Collection], sources: dict[str
             own = by_prefix(list(shown), config.tasks, collection.where)
         else:
             count = config.tasks if config.tasks is not None else collection.tasks
-            order_seed = seed if collection.shuffle else None
+            order_seed = seed if collection.order is None else None
             own = by_count(list(shown), count, order_seed, collection.where)
         prefix = f"{collection.name}: " if len(parts) > 1 else ""
         division += [Part(prefix + part.name, tuple(shown[name] for name in part.classes)) for part in own]

@@ -21,8 +21,8 @@ Classes = dict[str, list[Item]]
 class Collection:
     """What a source of images holds.
 
-    `test` is None where the source has no test images: they are then split off each class. `shuffle` says whether the
-    seed may order the classes; `tasks` and `image_size` are the source's own suggestions.
+    `test` is None where the source has no test images: they are then split off each class. `order` is the source's own
+    order of its classes; where it has one, the seed draws none. `tasks` and `image_size` are its own suggestions.
     """
 
     name: str
@@ -34,11 +34,13 @@ class Collection:
     skipped: tuple[Skipped, ...] = ()
     tasks: int | None = None
     image_size: int | None = None
-    shuffle: bool = True
+    order: tuple[str, ...] | None = None
 
     @property
     def class_names(self) -> list[str]:
-        """All classes in natural order, whether or not both splits have them."""
+        """All classes, whether or not both splits have them: in the source's own order, or else in natural order."""
+        if self.order is not None:
+            return list(self.order)
         return sorted({*self.train, *(self.test or {})}, key=natural)
 
 

@@ -21,4 +21,6 @@ def read_digits() -> Collection:
     classes: dict[str, list[Item]] = {str(digit): [] for digit in range(10)}
     for index, (pixels, digit) in enumerate(zip(grey, digits.target.tolist(), strict=True)):
         classes[str(digit)].append(Item(f"{digit}/{index:04d}", ArrayPicture(pixels)))
-    return Collection(SPLIT_DIGITS, SPLIT_DIGITS, classes, test=None, tasks=5, image_size=IMAGE_SIZE, shuffle=False)
+    return Collection(
+        SPLIT_DIGITS, SPLIT_DIGITS, classes, test=None, tasks=5, image_size=IMAGE_SIZE, order=tuple(classes)
+    )

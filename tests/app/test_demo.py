@@ -57,8 +57,8 @@ def page(module: str, **query: str) -> AppTest:
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
-        ({"stream": {"name": "/etc"}}, "split-digits only"),
-        ({"stream": {"name": "cifar100"}}, "split-digits only"),
+        ({"stream": {"name": "/etc"}}, "split-fashion, split-digits only"),
+        ({"stream": {"name": "cifar100"}}, "split-fashion, split-digits only"),
         ({"backbone": {"name": "open_clip/ViT-B-16"}}, "backbones"),
         ({"backbone": {"name": "tiny", "pretrained": "/etc/passwd"}}, "backbones"),
         ({"training": {"epochs": 6}}, "training.epochs"),

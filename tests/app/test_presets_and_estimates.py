@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 
 from app.training.estimates import Estimate, Images, Reference, Work, duration, estimate, planned_work, predict
 from app.training.presets import PRESETS, configuration, default_choices, stream_choices
-from core.config import RunConfig
+from core.config import RunConfig, StreamConfig
+from core.data.catalog import known_streams
+from core.data.streams import open_stream
 from core.methods import method_names
 
 DIGITS = Images(1438, 359)
@@ -23,7 +25,7 @@ def test_every_preset_is_a_valid_configuration_of_a_known_method():
     for preset in PRESETS:
         config = RunConfig.model_validate(configuration(default_choices(preset.method)))
         assert config.method.name in known
-        assert config.stream.name == "split-digits"
+        assert config.stream.name == "split-fashion"
 
 
 def test_configuration_nests_and_leaves_out_what_is_none():
@@ -83,8 +85,15 @@ def test_this_machine_and_this_method_count_first():
 def test_images_of_a_named_stream_are_counted_within_its_limits():
     config = RunConfig.model_validate({"stream": {"train_per_class": 10, "test_per_class": 5}})
     assert planned_work(config, None).images == Images(100, 50)
-    assert planned_work(RunConfig(), None).side == 56
     assert planned_work(RunConfig.model_validate({"stream": {"name": "/some/folder"}}), None) is None
+
+
+@pytest.mark.parametrize("name", [info.name for info in known_streams() if not info.network])
+def test_what_an_estimate_takes_a_built_in_stream_for_is_what_it_is(name):
+    stream = open_stream(StreamConfig(name=name), seed=0)
+    planned = planned_work(RunConfig(stream=StreamConfig(name=name)), None)
+    assert planned.side == stream.image_size
+    assert planned.images == Images(stream.report.train_images, stream.report.test_images)
 
 
 def test_a_wrong_configuration_has_no_estimate():

@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 pytestmark = pytest.mark.browser
 PASSWORD = "open sesame"
-_TRAIN = "/train?settings=1&backbone=tiny&method=lda"
+_TRAIN = "/train?settings=1&stream=split-digits&backbone=tiny&method=lda"
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(1200)]
 
 PATIENCE_MS = 600_000
 """A machine that does other work too takes minutes for what else takes seconds."""
-SMALL = "settings=1&backbone=tiny&method=sequential&limit=4&tasks=2"
+SMALL = "settings=1&stream=split-digits&backbone=tiny&method=sequential&limit=4&tasks=2"
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +97,9 @@ def test_cancel_resume_and_a_killed_worker(page, server, runs):
 
 
 def test_a_run_outlives_the_server(open_page, runs, server, tmp_path):
-    name = jobs.start({"backbone": {"name": "tiny"}, "training": {"epochs": 5000}}, runs)
+    name = jobs.start(
+        {"stream": {"name": "split-digits"}, "backbone": {"name": "tiny"}, "training": {"epochs": 5000}}, runs
+    )
     with served(ROOT / "app/server.py", tmp_path / "log.txt", {"PROTEUS_RUNS": str(runs)}):
         pass  # a server that found it came and went
     assert jobs.running(runs) == name

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from core.config import StreamConfig
+from core.data import fashion
 from core.data.collection import natural, split
 from core.data.division import by_count, by_list, by_prefix
 from core.data.images import ArrayPicture, Item
@@ -159,6 +160,53 @@ def test_split_digits_tests_on_a_fifth_of_every_class() -> None:
 
 def test_split_digits_takes_another_number_of_tasks() -> None:
     assert [task.classes for task in opened("split-digits", tasks=3).tasks] == [(0, 1, 2, 3), (4, 5, 6), (7, 8, 9)]
+
+
+# Split-Fashion
+
+
+def test_split_fashion_is_the_default_and_the_same_whatever_the_seed() -> None:
+    stream, other = opened(StreamConfig().name), opened("split-fashion", seed=1)
+    assert stream.fingerprint == other.fingerprint
+    assert [task.name for task in stream.tasks] == [
+        "T-shirt, Trouser", "Pullover, Dress", "Coat, Sandal", "Shirt, Sneaker", "Bag, Ankle boot",
+    ]  # fmt: skip
+    assert [len(task.train) for task in stream.tasks] == [400] * 5
+    assert [len(task.test) for task in stream.tasks] == [120] * 5
+    assert not stream.report.skipped_count and not stream.report.duplicate_count
+
+
+def test_split_fashion_keeps_what_looks_alike_in_different_tasks() -> None:
+    stream = opened("split-fashion")
+    homes = {stream.class_names[label]: task.index for task in stream.tasks for label in task.classes}
+    assert len({homes[name] for name in ("T-shirt", "Pullover", "Coat", "Shirt")}) == 4
+
+
+def test_split_fashion_can_be_divided_otherwise_and_mixed_with_another_stream() -> None:
+    assert opened("split-fashion", tasks=2).tasks[0].name == "T-shirt + 4 more"
+    stream = opened("split-fashion+split-digits", train_per_class=2, test_per_class=2)
+    assert [task.name for task in stream.tasks][4:6] == ["split-fashion: Bag, Ankle boot", "split-digits: 0, 1"]
+
+
+def test_split_fashion_is_found_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert opened("split-fashion", train_per_class=2, test_per_class=2).report.images == 40
+
+
+def test_clothes_that_are_missing_or_damaged_are_one_line_and_no_fault_of_other_streams(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole_archive, archive = fashion.ARCHIVE, tmp_path / "fashion-mnist-subset.zip"
+    monkeypatch.setattr(fashion, "ARCHIVE", archive)
+    with pytest.raises(UserError, match=r"cannot be read from .*No such file.*restore it.*split-digits") as missing:
+        opened("split-fashion")
+    whole = bytearray(whole_archive.read_bytes())
+    whole[len(whole) // 2] ^= 1
+    archive.write_bytes(whole)
+    with pytest.raises(UserError, match=r"are damaged: restore it.*split-digits") as damaged:
+        opened("split-fashion")
+    assert not any("\n" in str(raised.value) for raised in (missing, damaged))
+    assert opened("split-digits").report.images == 1797
 
 
 # Folders and zips
@@ -552,8 +600,9 @@ def test_known_streams_are_listed_without_heavy_imports() -> None:
     assert done.stdout.split("\n")[:2] == [str(len(known_streams())), "[]"]
 
 
-def test_what_is_listed_of_split_digits_is_true() -> None:
-    info = next(info for info in known_streams() if info.name == "split-digits")
+@pytest.mark.parametrize("name", ["split-fashion", "split-digits"])
+def test_what_is_listed_of_a_built_in_stream_is_true(name: str) -> None:
+    info = next(info for info in known_streams() if info.name == name)
     stream = opened(info.name)
     assert (info.classes, info.tasks, info.images) == (10, len(stream.tasks), stream.report.images)
     assert not info.network
