@@ -64,7 +64,10 @@ def _global(
 def train(
     preset: Annotated[str | None, typer.Option(metavar="NAME", help="A paper's protocol; see `presets`.")] = None,
     smoke: Annotated[bool, typer.Option("--smoke", help="Try the preset on a few digits, tiny backbone.")] = False,
-    stream: Annotated[str | None, typer.Option(metavar="NAME|PATH", help="Built-in stream, folder or zip.")] = None,
+    stream: Annotated[
+        str | None,
+        typer.Option(metavar="NAME|PATH", help="split-fashion, another of `list streams`, a folder or a zip."),
+    ] = None,
     method: Annotated[str | None, typer.Option(help="How to learn; see `list methods`.")] = None,
     backbone: Annotated[str | None, typer.Option(help="Frozen model; see `list backbones`.")] = None,
     tasks: Annotated[int | None, typer.Option(help="Number of tasks.")] = None,

@@ -69,7 +69,7 @@ class TestList:
             [sys.executable, "-c", program, str(runs)], cwd=ROOT, capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, done.stderr
-        for word in ("split-digits", "dinov2-s14", "proteus", "first"):
+        for word in ("split-fashion", "split-digits", "dinov2-s14", "proteus", "first"):
             assert word in done.stdout
 
     def test_json_of_each_list(self, runs: Path, capsys: pytest.CaptureFixture[str]) -> None:

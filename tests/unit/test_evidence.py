@@ -257,9 +257,20 @@ def test_attention_is_what_the_class_token_reads():
 
 def example(**changes: object) -> Evidence:
     values: dict = {
-        "how": "exact", "kind": "task", "own": 0, "against": 1, "own_component": 0, "against_component": 2,
-        "difference": -6.0, "weights": 0.5, "others": -0.25, "adapter": 0.25, "head": 0.0,
-        "blocks": np.array([2, 3]), "class_tokens": np.array([0.5, -1.0]), "block_patches": np.array([2.0, -8.0]),
+        "how": "exact",
+        "kind": "task",
+        "own": 0,
+        "against": 1,
+        "own_component": 0,
+        "against_component": 2,
+        "difference": -6.0,
+        "weights": 0.5,
+        "others": -0.25,
+        "adapter": 0.25,
+        "head": 0.0,
+        "blocks": np.array([2, 3]),
+        "class_tokens": np.array([0.5, -1.0]),
+        "block_patches": np.array([2.0, -8.0]),
         "patches": np.array([[-5.0, 0.0], [-1.0, 0.0]]),
     }
     return Evidence(**values | changes)

@@ -57,6 +57,13 @@ def test_the_python_api_finds_the_recorded_runs(installed: Path) -> None:
 
 
 @pytest.mark.slow
+def test_the_default_stream_comes_along(installed: Path) -> None:
+    code = "from core.config import StreamConfig; from core.data.streams import open_stream;"
+    code += "print(open_stream(StreamConfig(), 0).report.images)"
+    assert _run(installed, "-c", code) == "2600\n"
+
+
+@pytest.mark.slow
 def test_the_app_has_its_parts(installed: Path) -> None:
     app = {file.relative_to(ROOT / "app") for file in (ROOT / "app").rglob("*") if file.is_file()}
     wanted = {file for file in app if file.suffix not in (".pyc",)}
