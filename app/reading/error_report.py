@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Sequence
-from functools import lru_cache, partial
 from html import escape
 
 import numpy as np
@@ -14,10 +11,10 @@ from app.reading.cards import RunCard
 from app.reading.class_confusion import Pair, pairs
 from app.reading.error_groups import groups
 from app.reading.explain import comparison_space
+from app.reading.pictures import Pictures, data_url
 from app.reading.slices import FATES, History
-from app.reading.tables import Predictions, class_names, embeddings, images, manifest, metrics, spaces, task_names
+from app.reading.tables import Predictions, class_names, embeddings, manifest, metrics, spaces, task_names
 from core.errors import UserError
-from core.runs.sprites import cut, read_sheet
 
 _PAIRS, _EACH, _GROUP = 12, 10, 12
 _STYLE = """
@@ -36,7 +33,7 @@ figcaption { font-size: 11px; line-height: 1.25; overflow-wrap: anywhere; }
 def error_report(card: RunCard, answers: Predictions, past: History) -> str:
     """The page for `answers`, one row per image. Raises UserError when a table of the run is damaged."""
     about, tasks, classes = manifest(card), task_names(card), class_names(card)
-    pictures = _Pictures(card)
+    pictures = Pictures(card)
     wrong = answers.predicted != answers.label
     lost = wrong & (answers.retrieved_task != answers.task)
     parts = [
@@ -92,17 +89,17 @@ def _fates(answers: Predictions, past: History) -> str:
     return f"<table>{rows}</table>"
 
 
-def _pair_section(answers: Predictions, pictures: _Pictures, pair: Pair, classes: Sequence[str]) -> str:
+def _pair_section(answers: Predictions, pictures: Pictures, pair: Pair, classes: Sequence[str]) -> str:
     rows = np.flatnonzero((answers.label == pair.label) & (answers.predicted == pair.predicted))
     rows = rows[np.argsort(-answers.margin[rows], kind="stable")][:_EACH]
     text = (
         f"<p><b>{escape(classes[pair.label])} answered {escape(classes[pair.predicted])}</b>: {pair.images:,} images, "
         f"{pair.share:.1%} of all and {pair.of_class:.0%} of the class; {pair.from_wrong_task:,} by the wrong task.</p>"
     )
-    return text + pictures.shown(answers.image[rows])
+    return text + _shown(pictures, answers.image[rows])
 
 
-def _group_sections(card: RunCard, answers: Predictions, pictures: _Pictures, classes: Sequence[str]) -> list[str]:
+def _group_sections(card: RunCard, answers: Predictions, pictures: Pictures, classes: Sequence[str]) -> list[str]:
     wrong = np.flatnonzero(answers.predicted != answers.label)
     try:
         space = comparison_space(spaces(card))
@@ -113,27 +110,17 @@ def _group_sections(card: RunCard, answers: Predictions, pictures: _Pictures, cl
         return ["<p>This run kept no embeddings to group them by.</p>"]
     return [
         f"<p><b>{number} · {escape(group.name(classes))}</b>, {len(group.rows):,} images</p>"
-        + pictures.shown(answers.image[wrong[group.rows[:_GROUP]]])
+        + _shown(pictures, answers.image[wrong[group.rows[:_GROUP]]])
         for number, group in enumerate(groups(places, answers.label[wrong], answers.predicted[wrong]), 1)
     ]
 
 
-class _Pictures:
-    """Thumbnails of a run as HTML with the bytes inside."""
+def _shown(pictures: Pictures, chosen: np.ndarray) -> str:
+    """The images `chosen` side by side."""
+    return f"<div class='images'>{''.join(_figure(pictures, int(image)) for image in chosen)}</div>"
 
-    def __init__(self, card: RunCard) -> None:
-        self.folder, self.images = card.folder / "sprites", images(card)
-        self.sheet = lru_cache(maxsize=4)(partial(read_sheet, self.folder))
 
-    def shown(self, chosen: np.ndarray) -> str:
-        """The images `chosen` side by side."""
-        return f"<div class='images'>{''.join(self._one(int(image)) for image in chosen)}</div>"
-
-    def _one(self, image: int) -> str:
-        name = escape(str(self.images.name[image]))
-        sheet, cell = int(self.images.sheet[image]), int(self.images.cell[image])
-        target = io.BytesIO()
-        cut(self.sheet(sheet), cell, self.folder).save(target, "PNG")
-        source = base64.b64encode(target.getvalue()).decode()
-        picture = f"<img alt='{name}' src='data:image/png;base64,{source}'>"
-        return f"<figure>{picture}<figcaption>{name}</figcaption></figure>"
+def _figure(pictures: Pictures, image: int) -> str:
+    name = escape(str(pictures.images.name[image]))
+    picture = f"<img alt='{name}' src='{data_url(pictures.one(image))}'>"
+    return f"<figure>{picture}<figcaption>{name}</figcaption></figure>"

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from app.reading.cards import RunCard, stamp
+from core.runs.evidence import RecordedEvidence, read_evidence, why_no_evidence
 from core.runs.schema import EMBEDDING_SPACES, Manifest
 from core.runs.store import Run
 
@@ -154,6 +155,16 @@ def maps(card: RunCard, space: str) -> Maps:
     return _maps(card.folder, stamp(card.folder))[space]
 
 
+def evidence(card: RunCard) -> RecordedEvidence | None:
+    """What the run recorded of what speaks for the true task of its test images; None where it recorded nothing."""
+    return _evidence(card.folder, stamp(card.folder))
+
+
+def no_evidence(card: RunCard) -> str | None:
+    """Why the run recorded none, and how to get some, in words that follow its name."""
+    return why_no_evidence(Run(card.folder))
+
+
 def gates(card: RunCard) -> list[dict[str, Any]]:
     """gates.json of every finished task. Not to be changed."""
     return _gates(card.folder, stamp(card.folder))
@@ -210,6 +221,11 @@ def _maps(folder: Path, changed: int) -> Mapping[str, Maps]:
         xy[np.searchsorted(steps, after[rows]), image[rows]] = places[rows]
         found[name] = Maps(tuple(steps.tolist()), _frozen(xy))
     return MappingProxyType(found)
+
+
+@lru_cache(maxsize=8)
+def _evidence(folder: Path, changed: int) -> RecordedEvidence | None:
+    return read_evidence(Run(folder))
 
 
 @lru_cache(maxsize=16)

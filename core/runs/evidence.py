@@ -274,6 +274,9 @@ def _where(evidence: Evidence) -> str:
     rows, columns = np.unravel_index(order[:needed], heat.shape)
     if needed > heat.size / 3:
         return f"patches all over the image ({needed} of {heat.size} hold two thirds)"
+    edge = (rows == 0) | (rows == heat.shape[0] - 1) | (columns == 0) | (columns == heat.shape[1] - 1)
+    if edge.mean() > 2 / 3 and len(set(rows[edge])) > 2 and len(set(columns[edge])) > 2:
+        return f"{needed} patches along the edge of the image"
     middle = np.array([rows.mean() / max(1, heat.shape[0] - 1), columns.mean() / max(1, heat.shape[1] - 1)])
     vertical = ("upper", "", "lower")[int(np.digitize(middle[0], (0.36, 0.64)))]
     horizontal = ("left", "", "right")[int(np.digitize(middle[1], (0.36, 0.64)))]

@@ -10,7 +10,8 @@ from streamlit.testing.v1 import AppTest
 
 from app.reading.cards import RECORDED_RUNS, run_card
 from app.reading.slices import history
-from app.reading.tables import predictions
+from app.reading.tables import evidence, predictions
+from tests.app.evidence_run import evidence_run
 
 RUN = "sequential-split-digits"
 CARD = run_card(RECORDED_RUNS / RUN, True)
@@ -108,3 +109,27 @@ def test_an_empty_slice_names_the_way_back():
     back = next(button for button in test.button if button.label == "Look at all of them")
     back.click().run()
     assert not {"pair", "fate"} & set(test.query_params)
+
+
+@pytest.fixture(scope="module")
+def with_evidence(tmp_path_factory):
+    return evidence_run(tmp_path_factory.mktemp("runs"))
+
+
+def test_one_image_shows_its_evidence_and_a_pair_its_mean(with_evidence, monkeypatch):
+    monkeypatch.setenv("PROTEUS_RUNS", str(with_evidence.parent))
+    card = run_card(with_evidence, False)
+    answers, recorded = predictions(card).after(4), evidence(card)
+    lost = np.flatnonzero(answers.retrieved_task != answers.task)
+    image, label, predicted = (int(column[lost[0]]) for column in (answers.image, answers.label, answers.predicted))
+    test = shown(run=with_evidence.name, image=str(image))
+    leads = [text.value for text in test.markdown if " nats\\." in text.value]
+    found = recorded.of(image)
+    assert found.difference < 0 and any(f"{abs(found.difference):.1f}".replace(".", "\\.") in text for text in leads)
+    test = shown(run=with_evidence.name, view="classes", pair=f"{label}-{predicted}", image=str(image))
+    assert any("on average" in text.value for text in test.markdown)
+
+
+def test_a_run_without_evidence_says_why_and_how_to_get_it():
+    said = " ".join(text.value for text in shown().caption)
+    assert "evidence is exact" in said or "before evidence was recorded" in said

@@ -11,6 +11,7 @@ import pytest
 
 from app.reading.cards import RECORDED_RUNS, RunCard
 from app.reading.tables import images, metrics, predictions
+from tests.app.evidence_run import evidence_run
 from tests.unit.run_folder import write_run
 
 pytestmark = pytest.mark.browser
@@ -25,6 +26,7 @@ def environment(tmp_path_factory) -> dict[str, str]:
     runs = tmp_path_factory.mktemp("runs")
     manifest = write_run(runs, "hostile", title=HOSTILE, class_names=[HOSTILE, *"bcd"]) / "manifest.json"
     manifest.write_text(manifest.read_text().replace('"task 0"', json.dumps(HOSTILE)))
+    evidence_run(runs)
     return {"PROTEUS_RUNS": str(runs)}
 
 
@@ -179,3 +181,25 @@ def test_a_group_and_what_can_be_taken_away(page, server):
     page.set_content(download.value.path().read_text())
     assert page.get_by_role("heading", level=1).inner_text().startswith("Mistakes of")
     assert page.evaluate("[...document.images].every((image) => image.naturalWidth > 0)")
+
+
+def test_evidence_by_keyboard_and_as_a_table(page, server):
+    opened(page, server, "errors?run=with-evidence", ".heat .patch")
+    heat = page.locator(".heat").first
+    cells = heat.locator(".patch")
+    cells.first.focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowDown")
+    said = heat.locator(".said").inner_text()
+    assert said.startswith("row 2, column 2: ") and " nats for " in said
+    heat.get_by_text("As a table").click()
+    side = round(cells.count() ** 0.5)
+    table = heat.locator("tbody td")
+    assert table.count() == cells.count()
+    shown = table.nth(side + 1).inner_text().replace("−", "")
+    assert f": {shown} nats" in said
+    total = page.locator(".shares .value.total").first.inner_text()
+    parts = page.locator(".shares").first.locator(".value:not(.total)").all_inner_texts()
+    assert sum(float(part.replace("−", "-")) for part in parts) == pytest.approx(
+        float(total.replace("−", "-")), abs=0.02 * len(parts)
+    )

@@ -398,3 +398,13 @@ def test_a_recording_is_what_was_put_into_it() -> None:
     back = recorded.of(9, "class")
     assert back is not None and back.own == 3 and back.patches.tolist() == [[-5.0, 0.0], [-1.0, 0.0]]
     assert recorded.of(9) is None and math.isclose(recorded.of(7).total, example().total, abs_tol=1e-2)
+
+
+def test_the_sentence_knows_an_edge_from_the_middle():
+    """The middle of a ring is the middle of the image: it must not be named where the middle says nothing."""
+    ring = np.full((9, 9), -1.0)
+    ring[1:-1, 1:-1] = 0.5
+    assert "along the edge of the image" in sentence(example(patches=ring), "a", "b")
+    spot = np.zeros((9, 9))
+    spot[4, 4] = -3.0
+    assert "around the middle" in sentence(example(patches=spot), "a", "b")

@@ -43,6 +43,8 @@ def render() -> None:
     with right:
         listing.browse(card, answers, past, listed, one_image.chosen_image(answers, listed))
     shown.explain_view()
+    if view == "classes":
+        classes.mean_evidence(card, answers)
     take_away.offer(card, answers, past, listed)
     mending.offer(card, listed)
     image = one_image.chosen_image(answers, listed)

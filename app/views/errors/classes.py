@@ -9,11 +9,16 @@ import streamlit as st
 
 from app.components.captions import caption
 from app.components.class_matrix import ClassCell, class_matrix
+from app.components.evidence import evidence_view
+from app.components.heat_map import Picture
+from app.reading.answers import names_of
 from app.reading.cards import RunCard
 from app.reading.class_confusion import Pair, confusion, order, pairs
-from app.reading.tables import Predictions, class_names
+from app.reading.pictures import Pictures, data_url
+from app.reading.tables import Predictions, class_names, evidence
 from app.shell import layout
 from app.views.errors import listing
+from core.runs.evidence import Kind
 
 _PAIRS = 8
 """So many of the costliest pairs are listed."""
@@ -71,6 +76,31 @@ def _details(pair: Pair) -> str:
         f"{pair.of_class:.0%} of the class; {pair.from_wrong_task:,} of {pair.images:,} were sent to the wrong task; "
         f"told the right task, {pair.told:,} would be answered rightly."
     )
+
+
+def mean_evidence(card: RunCard, answers: Predictions) -> None:
+    """What the images of the chosen pair have, on average, that speaks for the answer; over their mean picture."""
+    present, recorded = listing.present(card), evidence(card)
+    if present.label is None or present.predicted in (None, present.label) or recorded is None:
+        return
+    pair = (answers.label == present.label) & (answers.predicted == present.predicted)
+    lost = pair & (answers.retrieved_task != answers.task)
+    kind: Kind = "task" if 2 * lost.sum() >= pair.sum() else "class"
+    chosen = answers.image[lost if kind == "task" else pair & ~lost]
+    rows = recorded.rows(kind)
+    rows = rows[np.isin(recorded.image[rows], chosen)]
+    if not len(rows):
+        return
+    names = class_names(card)
+    true, answered = layout.plain(names[present.label]), layout.plain(names[present.predicted])
+    with st.container(border=True):
+        what = "were sent to the wrong task" if kind == "task" else "were sent to the right task"
+        st.markdown(
+            f"**{true} answered {answered}, on average** · the {len(rows):,} of {pair.sum():,} images that {what}"
+        )
+        mean = recorded.mean(rows)
+        picture = Picture(data_url(Pictures(card).mean(recorded.image[rows].tolist())))
+        evidence_view(mean, picture, names_of(card), key=f"pair-{present.label}-{present.predicted}")
 
 
 def explain_view() -> None:

@@ -8,12 +8,15 @@ import numpy as np
 import streamlit as st
 
 from app.components import explanation, thumbnails
+from app.components.evidence import evidence_view
+from app.components.heat_map import of_run
 from app.reading.answers import neighbours_of
 from app.reading.cards import RunCard
 from app.reading.explain import Answer
-from app.reading.tables import Predictions, images
+from app.reading.tables import Predictions, evidence, images, no_evidence
 from app.shell import layout
 from app.shell.address import link, parameter, set_parameters
+from core.runs.evidence import KINDS
 
 
 def chosen_image(answers: Predictions, listed: Predictions) -> int | None:
@@ -95,7 +98,26 @@ def _explain(card: RunCard, answers: Predictions, image: int, key: str, narrow: 
         for place, found in enumerate(near):
             explanation.component_images(card, found, names, answer, key=f"near-{key}-{place}")
         st.caption("Images of training where they were kept, the most alike first.")
+    _evidence(card, image, int(answers.after_task[row]), key, narrow)
     _neighbours(card, image, answer, key, narrow)
+
+
+def _evidence(card: RunCard, image: int, after: int, key: str, narrow: bool) -> None:
+    """Where in the image, and in which blocks, the decision comes from; as the run recorded it at its end."""
+    st.markdown("**Where the decision comes from**")
+    recorded = evidence(card)
+    if recorded is None:
+        reason = no_evidence(card)
+        st.caption(f"“{layout.plain(card.title)}” {reason or 'recorded no evidence'}.")
+        return
+    names, picture = explanation.names_of(card), of_run(card, image)
+    found = [each for kind in KINDS if (each := recorded.of(image, kind)) is not None]
+    if not found:
+        st.caption("This answer is right and was no close call, so no evidence of it was recorded.")
+    for each in found:
+        evidence_view(each, picture, names, key=f"{key}-{each.kind}", narrow=narrow)
+    if found and after < card.tasks - 1:
+        st.caption(f"Evidence is recorded after the last task; the answer above is the one after task {after + 1}.")
 
 
 def _neighbours(card: RunCard, image: int, answer: Answer, key: str, narrow: bool) -> None:

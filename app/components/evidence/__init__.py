@@ -1,0 +1,5 @@
+"""What in an image speaks for one side rather than for the other: by patch, by block, and by what else there is."""
+
+from app.components.evidence.component import evidence_view, side_names
+
+__all__ = ["evidence_view", "side_names"]

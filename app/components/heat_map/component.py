@@ -1,0 +1,56 @@
+"""The Streamlit component around `heat.css` and `heat.js`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import streamlit as st
+
+from app.reading.cards import RunCard
+from app.reading.tables import images
+from app.shell.sprites import sheet_template
+
+_FOLDER = Path(__file__).parent
+_component = st.components.v2.component(
+    "proteus_heat_map",
+    css=(_FOLDER / "heat.css").read_text(encoding="utf-8"),
+    js=(_FOLDER / "heat.js").read_text(encoding="utf-8"),
+)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """Where the browser finds the square picture: an address, and the cell of a sprite sheet (−1: the whole of it)."""
+
+    address: str
+    cell: int = -1
+
+
+def of_run(card: RunCard, image: int) -> Picture:
+    """The thumbnail of a run's image."""
+    known = images(card)
+    sheets = sheet_template(card.name, str(st.get_option("server.baseUrlPath") or ""))
+    return Picture(sheets.replace("{sheet}", f"{int(known.sheet[image]):03d}"), int(known.cell[image]))
+
+
+def heat_map(
+    picture: Picture, values: np.ndarray, own: str, against: str, *, key: str, size: int = 260, unit: str = "nats"
+) -> None:
+    """Show `values` (rows, columns) over the picture, `size` pixels wide: blue above 0 for `own`, orange for `against`.
+
+    Names reach the page as text.
+    """
+    _component(
+        data={
+            "address": picture.address,
+            "cell": picture.cell,
+            "values": np.asarray(values, np.float64).round(4).tolist(),
+            "own": own,
+            "against": against,
+            "unit": unit,
+            "size": size,
+        },
+        key=key,
+    )
