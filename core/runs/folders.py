@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 import secrets
+import stat
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -34,22 +37,37 @@ def check_name(name: str) -> str:
 
 def run_folders(runs: Path) -> list[Path]:
     """The folders in `runs` that hold a run, begun or queued; newest first."""
-    if not runs.is_dir():
-        return []
-    found = [f for f in runs.iterdir() if _NAME.match(f.name) and _is_run(f) and not f.is_symlink()]
-    return sorted(found, key=lambda folder: (_created(folder), folder.name), reverse=True)
-
-
-def _is_run(folder: Path) -> bool:
-    return (folder / "manifest.json").is_file() or (folder / "status.json").is_file()
-
-
-def _created(folder: Path) -> str:
     try:
-        created = read_json(folder / "manifest.json").get("created")
+        names = [entry.name for entry in os.scandir(runs) if _NAME.match(entry.name) and not entry.is_symlink()]
+    except FileNotFoundError:
+        return []
+    dated = [(created, name) for name in names if (created := _created(os.path.join(runs, name))) is not None]
+    return [runs / name for _, name in sorted(dated, reverse=True)]
+
+
+def _created(folder: str) -> str | None:
+    """When the run in `folder` was begun; None where there is none."""
+    for name in ("manifest.json", "status.json"):
+        path = os.path.join(folder, name)
+        try:
+            found = os.stat(path)
+        except OSError:
+            continue
+        if stat.S_ISREG(found.st_mode):
+            said = _said_created(path, found.st_mtime_ns) if name == "manifest.json" else None
+            return said or datetime.fromtimestamp(os.stat(folder).st_mtime, UTC).isoformat(timespec="seconds")
+    return None
+
+
+@lru_cache(maxsize=4096)
+def _said_created(manifest: str, changed: int) -> str | None:
+    """What the manifest says; read again when it has changed, as a list of hundreds of runs is made at every click."""
+    del changed
+    try:
+        created = read_json(Path(manifest)).get("created")
     except UserError:
-        created = None
-    return str(created or datetime.fromtimestamp(folder.stat().st_mtime, UTC).isoformat(timespec="seconds"))
+        return None
+    return str(created) if created else None
 
 
 def find_folder(runs: Path, name: str) -> Path:

@@ -32,6 +32,7 @@ from core.methods import method_class
 from core.methods.base import PAST_IS_FROZEN, Method, Step, TaskState
 from core.runs.schema import PREDICTION_COLUMNS, BackboneInfo, Manifest, TaskDone, TaskInfo
 from core.runs.store import Run, RunWriter, new_run_name
+from core.runs.titles import run_title
 from core.training.costs import answer_costs
 from core.training.device import Precision, explained_precision, hardware, pick_device
 from core.training.encoding import EncodedImages, Encoder, Encodings
@@ -123,7 +124,7 @@ class _Session:
         return Manifest(
             run=run,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
-            title=title or f"{self.config.method.name} on {stream.name}",
+            title=title or run_title(self.config.model_dump(mode="json")),
             config=self.config.model_dump(mode="json"),
             stream=stream.name,
             stream_fingerprint=stream.fingerprint,
