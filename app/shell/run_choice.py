@@ -13,7 +13,8 @@ from app.shell import demo
 from app.shell.address import RUN
 from core.runs.folders import run_folders
 
-DEFAULT_DEMO = "proteus-split-digits"
+DEFAULT_DEMO = "proteus-split-fashion"
+"""The recorded run that the app opens with; without it another recorded one."""
 
 
 def runs_folder() -> Path:
@@ -45,8 +46,11 @@ def _folders(runs: Path) -> list[Path]:
         return []
 
 
-def _demo_order(folder: Path) -> tuple[bool, str]:
-    return folder.name != DEFAULT_DEMO, folder.name
+def _demo_order(folder: Path) -> tuple[bool, bool, bool, str]:
+    """The run to open with, then those of its stream, then Proteus before the methods that it is compared with."""
+    method, _, stream = DEFAULT_DEMO.partition("-")
+    name = folder.name
+    return name != DEFAULT_DEMO, not name.endswith(f"-{stream}"), not name.startswith(f"{method}-"), name
 
 
 def chosen() -> tuple[RunCard | None, str | None]:

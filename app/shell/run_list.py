@@ -11,6 +11,7 @@ from typing import IO
 import streamlit as st
 
 from app.reading.cards import RunCard
+from app.reading.run_words import figures, mark, stream_title, when
 from app.shell import demo, layout
 from app.shell.run_choice import available, runs_folder
 from core.errors import UserError
@@ -19,13 +20,6 @@ from core.runs.share import export_run, import_run
 from core.runs.store import Run
 
 SHOWN = 8
-_MARKS = {
-    "done": "finished",
-    "running": "training",
-    "queued": "starting",
-    "failed": "stopped by an error",
-    "cancelled": "cancelled",
-}
 
 
 def run_list() -> None:
@@ -47,8 +41,9 @@ def _show_all() -> None:
 def _row(card: RunCard) -> None:
     what, where, zipped = st.columns([6, 2, 2], vertical_alignment="center")
     with what:
-        mark = "recorded demo" if card.recorded else _MARKS.get(card.state, card.state)
-        st.markdown(f"**{layout.plain(card.title)}** · {mark}  \n:small[:gray[{layout.plain(card.name)}]]")
+        notes = [stream_title(card.stream), when(card), mark(card), *(f"{f.text} {f.label}" for f in figures(card)[:1])]
+        about = layout.plain(" · ".join(filter(None, notes)))
+        st.markdown(f"**{layout.plain(card.title)}**  \n:small[:gray[{about}]]", help=layout.plain(card.name))
         if card.problem:
             st.caption(layout.plain(demo.without_paths(card.problem)))
     with where:

@@ -2,57 +2,53 @@
 
 from __future__ import annotations
 
-import re
-from collections import Counter
-
 import streamlit as st
 
 from app.reading.cards import RunCard
+from app.reading.run_words import figures, mark, stream_title, when
 from app.reading.tables import manifest
 from app.shell import layout
 from app.shell.address import RUN, TASK, current_task, set_parameters
 from app.shell.run_choice import available
 
-_MARKS = {"queued": "waiting", "running": "training", "failed": "failed", "cancelled": "cancelled"}
-
-
-_DATED = re.compile(r"(\d{4}-\d\d-\d\d)-(\d\d)(\d\d)-")
-
 
 def run_picker(card: RunCard | None) -> None:
-    """A list of all runs that can be opened; choosing one puts it into the URL."""
-    cards = {known.name: known for known in available()}
-    if not cards:
-        return
-    labels = _labels(list(cards.values()))
-    st.session_state["run-picker"] = card.name if card is not None and card.name in cards else None
-    st.selectbox(
-        "Run",
-        list(cards),
-        key="run-picker",
-        format_func=lambda name: labels.get(name, name),
-        placeholder="Choose a run",
-        on_change=_choose_run,
-    )
+    """The run on screen in words and figures, and the way to all others."""
+    with st.container(border=True, key="run-card", gap="small"):
+        st.markdown(_words(card) if card is not None else "No run is on screen.")
+        _choose_another(card.name if card is not None else None)
 
 
-def _labels(cards: list[RunCard]) -> dict[str, str]:
-    """Name to label; no two are the same."""
-    labels = {card.name: _label(card) for card in cards}
-    seen = Counter(labels.values())
-    return {name: f"{label} · {name[-4:]}" if seen[label] > 1 else label for name, label in labels.items()}
+def _words(card: RunCard) -> str:
+    """The compact card: title; stream, and what sets the run apart; date; headline figures."""
+    notes = [stream_title(card.stream), mark(card)]
+    lines = [f"**{layout.plain(card.title)}**", *(_small(" · ".join(filter(None, notes))), _small(when(card)))]
+    if card.accuracy is not None:
+        lines.append(_small(" · ".join(f"{figure.text} {figure.label}" for figure in figures(card))))
+    return "  \n".join(filter(None, lines))
 
 
-def _label(card: RunCard) -> str:
-    mark = "demo" if card.recorded else "cannot be opened" if card.problem else _MARKS.get(card.state)
-    begun = _DATED.match(card.name)
-    notes = [f"{begun[1]} {begun[2]}:{begun[3]} UTC" if begun else "", mark or ""]
-    return " · ".join([card.title, *filter(None, notes)])
+def _small(text: str) -> str:
+    return f":small[:gray[{layout.plain(text)}]]" if text else ""
 
 
-def _choose_run() -> None:
-    # What a page had chosen belongs to the run that it was chosen for.
-    st.query_params.from_dict({RUN: st.session_state["run-picker"]})
+@st.fragment
+def _choose_another(shown: str | None) -> None:
+    """Only this reruns when the list opens: the page behind it stays as it is."""
+    if st.button("Choose another run", icon=":material/photo_library:", key="run-gallery", width="stretch"):
+        _gallery(shown)
+
+
+@st.dialog("Choose a run", width="medium")
+def _gallery(shown: str | None) -> None:
+    from app.components.run_gallery import run_gallery  # nothing on a first screen needs it
+
+    cards = available()
+    chosen = run_gallery(cards, next((card for card in cards if card.name == shown), None), key="run-gallery-list")
+    if chosen is not None:
+        # What a page had chosen belongs to the run that it was chosen for.
+        st.query_params.from_dict({RUN: chosen})
+        st.rerun()
 
 
 def task_slider(card: RunCard | None) -> None:
