@@ -41,9 +41,15 @@ def _show_all() -> None:
 def _row(card: RunCard) -> None:
     what, where, zipped = st.columns([6, 2, 2], vertical_alignment="center")
     with what:
-        notes = [stream_title(card.stream), when(card), mark(card), *(f"{f.text} {f.label}" for f in figures(card)[:1])]
+        notes = [
+            stream_title(card.stream),
+            when(card),
+            mark(card),
+            *(f"{f.text} {f.label}" for f in figures(card)[:1]),
+            card.name,
+        ]
         about = layout.plain(" · ".join(filter(None, notes)))
-        st.markdown(f"**{layout.plain(card.title)}**  \n:small[:gray[{about}]]", help=layout.plain(card.name))
+        st.markdown(f"**{layout.plain(card.title)}**  \n:small[:gray[{about}]]")
         if card.problem:
             st.caption(layout.plain(demo.without_paths(card.problem)))
     with where:
