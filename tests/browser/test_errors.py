@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from urllib.parse import parse_qs, urlsplit
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -203,3 +204,24 @@ def test_evidence_by_keyboard_and_as_a_table(page, server):
     assert sum(float(part.replace("−", "-")) for part in parts) == pytest.approx(
         float(total.replace("−", "-")), abs=0.02 * len(parts)
     )
+
+
+@pytest.mark.parametrize(
+    ("path", "ready", "file"),
+    [
+        ("errors?run=with-evidence", ".confusion td", "confusion-of-tasks"),
+        ("errors?run=with-evidence&view=classes", ".class-matrix canvas", "confusion-of-classes"),
+        ("errors?run=with-evidence", ".heat .patch", "evidence"),
+    ],
+)
+def test_figures_are_saved_as_svg_and_png(page, server, path, ready, file):
+    opened(page, server, path, ready)
+    root = page.locator(ready).first.locator("xpath=ancestor::*[.//*[@class='saving']][1]")
+    for kind, begins in (("SVG", b"<svg xmlns="), ("PNG", b"\x89PNG")):
+        with page.expect_download() as download:
+            root.get_by_role("button", name=f"Save the figure as {kind}").first.click()
+        assert download.value.suggested_filename == f"{file}.{kind.lower()}"
+        saved = download.value.path().read_bytes()
+        assert saved.startswith(begins) and len(saved) > 500
+        if kind == "SVG":
+            ElementTree.fromstring(saved)

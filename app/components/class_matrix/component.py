@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 import streamlit as st
 
+from app.components.browser import joined
 from app.reading.class_confusion import Confusion
 
 _FOLDER = Path(__file__).parent
 _component = st.components.v2.component(
     "proteus_class_matrix",
     css=(_FOLDER / "matrix.css").read_text(encoding="utf-8"),
-    js=(_FOLDER / "matrix.js").read_text(encoding="utf-8"),
+    js=joined(_FOLDER / "matrix.js"),
 )
 
 ClassCell = tuple[int, int]

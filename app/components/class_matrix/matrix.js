@@ -6,6 +6,9 @@
  * in view: a thousand classes are no slower than ten.
  */
 
+import { make } from "../browser/make.js";
+import { escaped, saveButtons, svgDocument } from "../browser/saving.js";
+
 const MOST = 56; // pixels of a cell at the largest zoom
 const READABLE = 13; // pixels of a cell from which on its row has a name
 const NUMBERED = 24; // … and its number is written into it
@@ -64,6 +67,7 @@ class Matrix {
       button("+", "Zoom in", () => this.zoom(1.6)),
       button("−", "Zoom out", () => this.zoom(1 / 1.6)),
       button("Whole", "Show the whole matrix", () => this.whole()),
+      saveButtons("confusion-of-classes", async () => this.figure()),
     );
     this.canvas = make("canvas");
     this.canvas.tabIndex = 0;
@@ -217,8 +221,7 @@ class Matrix {
       for (const [column, count] of this.rows.get(row) ?? []) {
         if (column < first || column > last) continue;
         const right = row === column;
-        context.globalAlpha = right ? 0.6 * (count / this.totals[row]) : 0.2 + 0.8 * (count / this.worst);
-        context.fillStyle = right ? "#8a8f98" : "#d55e00";
+        [context.fillStyle, context.globalAlpha] = this.shade(row, column, count);
         const size = Math.max(1, cell - gap);
         context.fillRect(column * cell, row * cell, size, size);
         if (cell < NUMBERED) continue;
@@ -274,6 +277,42 @@ class Matrix {
       context.fillText(shorten(names[order[column]]), 0, 0);
       context.restore();
     }
+  }
+
+  /** The whole matrix as an SVG, with every name. */
+  figure() {
+    const cell = Math.max(4, Math.min(28, 1600 / this.n));
+    const margin = 20 + 7 * Math.min(this.longest, 30);
+    const side = margin + this.n * cell + 10;
+    const font = Math.min(12, cell * 0.8);
+    const parts = [`<g font-size="${font}" fill="#222">`];
+    this.order.forEach((label, place) => {
+      const name = escaped(this.names[label].slice(0, 30));
+      const middle = margin + (place + 0.5) * cell;
+      parts.push(
+        `<text x="${margin - 6}" y="${middle}" text-anchor="end" dominant-baseline="central">${name}</text>`,
+        `<text transform="translate(${middle},${margin - 6}) rotate(-90)" dominant-baseline="central">${name}</text>`,
+      );
+    });
+    for (const [row, columns] of this.rows) {
+      for (const [column, count] of columns) {
+        const [x, y] = [margin + column * cell, margin + row * cell];
+        const [colour, share] = this.shade(row, column, count);
+        parts.push(`<rect x="${x}" y="${y}" width="${cell - 1}" height="${cell - 1}" fill="${colour}" opacity="${share}"/>`);
+        if (cell >= NUMBERED - 4)
+          parts.push(
+            `<text x="${x + cell / 2}" y="${y + cell / 2}" text-anchor="middle" dominant-baseline="central">${count}</text>`,
+          );
+      }
+    }
+    return svgDocument(side, side, `${parts.join("")}</g>`);
+  }
+
+  /** Colour and opacity of a cell. */
+  shade(row, column, count) {
+    return row === column
+      ? ["#8a8f98", 0.6 * (count / this.totals[row])]
+      : ["#d55e00", 0.2 + 0.8 * (count / this.worst)];
   }
 
   // ----------------------------------------------------------------------------------------------------------- people
@@ -395,10 +434,4 @@ class Matrix {
     this.view.row -= (now[1] - before[1]) / this.view.cell;
     this.draw();
   }
-}
-
-function make(tag, className = "") {
-  const element = document.createElement(tag);
-  element.className = className;
-  return element;
 }

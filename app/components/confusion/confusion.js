@@ -4,6 +4,7 @@
  */
 
 import { make, makeButton } from "../browser/make.js";
+import { escaped, saveButtons, svgDocument } from "../browser/saving.js";
 
 const SHADES = { right: "var(--st-gray-color, #8a8f98)", wrong: "var(--st-orange-color, #d55e00)" };
 const STRONGEST = 0.75; // a number on it stays readable
@@ -17,7 +18,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
   const [top, left] = [root.scrollTop, root.scrollLeft];
   const focused = root.getRootNode().activeElement?.dataset?.cell;
   root.style.setProperty("--cell", data.matrix.length > 12 ? "30px" : data.matrix.length > 6 ? "36px" : "42px");
-  root.replaceChildren(table(data, setTriggerValue));
+  root.replaceChildren(table(data, setTriggerValue), saveButtons("confusion-of-tasks", async () => figure(data)));
   root.scrollTo(left, top);
   if (focused) root.querySelector(`[data-cell="${focused}"]`)?.focus({ preventScroll: true });
 }
@@ -73,6 +74,34 @@ function button(task, sent, count, names, chosen, setTriggerValue) {
   element.setAttribute("aria-pressed", String(chosen !== null && chosen[0] === task && chosen[1] === sent));
   element.addEventListener("click", () => setTriggerValue("pick", [task, sent]));
   return element;
+}
+
+/** The matrix as an SVG, with every name. */
+function figure({ matrix, names }) {
+  const [cell, margin] = [44, 20 + 7 * Math.min(34, Math.max(...names.map((name) => name.length + 4)))];
+  const worst = Math.max(1, ...matrix.flatMap((row, t) => row.filter((_, s) => s !== t)));
+  const parts = names.map((name, task) => {
+    const middle = 30 + (task + 0.5) * cell;
+    const across = margin + (task + 0.5) * cell;
+    return (
+      `<text x="${margin - 8}" y="${middle}" text-anchor="end" dominant-baseline="central">${task + 1} · ${escaped(name.slice(0, 30))}</text>` +
+      `<text x="${across}" y="20" text-anchor="middle">${task + 1}</text>`
+    );
+  });
+  matrix.forEach((row, task) => {
+    const total = row.reduce((sum, count) => sum + count, 0);
+    row.forEach((count, sent) => {
+      if (!count) return;
+      const [x, y] = [margin + sent * cell, 30 + task * cell];
+      const [colour, share] = sent === task ? ["#8a8f98", 0.5 * (count / total)] : ["#d55e00", 0.15 + 0.6 * (count / worst)];
+      parts.push(
+        `<rect x="${x}" y="${y}" width="${cell - 2}" height="${cell - 2}" rx="4" fill="${colour}" fill-opacity="${share}"/>` +
+          `<text x="${x + cell / 2 - 1}" y="${y + cell / 2 - 1}" text-anchor="middle" dominant-baseline="central">${count}</text>`,
+      );
+    });
+  });
+  const inside = `<g font-size="14" fill="#222">${parts.join("")}</g>`;
+  return svgDocument(margin + names.length * cell + 10, 40 + names.length * cell, inside);
 }
 
 function percent(share) {

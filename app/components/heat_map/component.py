@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import streamlit as st
 
+from app.components.browser import joined
 from app.reading.cards import RunCard
 from app.reading.tables import images
 from app.shell.sprites import sheet_template
@@ -16,7 +17,7 @@ _FOLDER = Path(__file__).parent
 _component = st.components.v2.component(
     "proteus_heat_map",
     css=(_FOLDER / "heat.css").read_text(encoding="utf-8"),
-    js=(_FOLDER / "heat.js").read_text(encoding="utf-8"),
+    js=joined(_FOLDER / "heat.js"),
 )
 
 

@@ -3,6 +3,9 @@
  * the arrow keys move between them. Names and numbers reach the page as text, never as HTML.
  */
 
+import { make } from "../browser/make.js";
+import { escaped, saveButtons, svgDocument } from "../browser/saving.js";
+
 const SHEET = { row: 32 }; // thumbnails side by side on a sprite sheet
 const STRONGEST = 0.85; // of the colour over the picture
 const ARROWS = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] };
@@ -20,7 +23,7 @@ export default function ({ data, parentElement }) {
   root.style.setProperty("--size", `${data.size}px`);
   const said = make("div", "said");
   said.setAttribute("aria-live", "polite");
-  root.replaceChildren(frame(data, said), said, legend(data), tools(root, strength), asTable(data));
+  root.replaceChildren(frame(data, said), said, legend(data), tools(root, strength, data), asTable(data));
 }
 
 function frame(data, said) {
@@ -99,8 +102,9 @@ function legend({ own, against }) {
   return element;
 }
 
-function tools(root, strength) {
-  const element = make("label", "tools");
+function tools(root, strength, data) {
+  const element = make("div", "tools");
+  const label = make("label");
   const slider = make("input");
   slider.type = "range";
   slider.min = "0";
@@ -109,8 +113,47 @@ function tools(root, strength) {
   const apply = () => root.style.setProperty("--strength", slider.value / 70);
   slider.addEventListener("input", apply);
   apply();
-  element.append("Colour", slider);
+  label.append("Colour ", slider);
+  element.append(label, saveButtons("evidence", () => figure(data, slider.value / 70)));
   return element;
+}
+
+/** Picture and colours as an SVG that holds the picture itself. */
+async function figure({ address, cell, values, own, against, unit }, strength) {
+  const [side, rows, columns] = [420, values.length, values[0].length];
+  const [width, height] = [side / columns, side / rows];
+  const most = Math.max(1e-9, ...values.flat().map(Math.abs));
+  const patches = values.flatMap((row, y) =>
+    row.map((value, x) => {
+      const share = Math.min(1, (STRONGEST * strength * Math.abs(value)) / most).toFixed(3);
+      const words = `<title>${number(value)} ${unit}</title>`;
+      return (
+        `<rect x="${x * width}" y="${y * height}" width="${width}" height="${height}" ` +
+        `fill="${value >= 0 ? "#0072b2" : "#d55e00"}" fill-opacity="${share}" stroke="#fff" stroke-opacity=".35">${words}</rect>`
+      );
+    }),
+  );
+  const picture =
+    `<image width="${side}" height="${side}" href="${await embedded(address, cell)}" style="image-rendering: pixelated"/>`;
+  const legend =
+    `<g font-size="14"><rect x="4" y="${side + 10}" width="12" height="12" fill="#0072b2"/>` +
+    `<text x="22" y="${side + 20}">speaks for ${escaped(own)}</text>` +
+    `<rect x="4" y="${side + 30}" width="12" height="12" fill="#d55e00"/>` +
+    `<text x="22" y="${side + 40}">speaks for ${escaped(against)}</text></g>`;
+  return svgDocument(side, side + 50, picture + patches.join("") + legend);
+}
+
+/** The picture alone, cut out of its sheet, as an address that holds it. */
+async function embedded(address, cell) {
+  const source = new Image();
+  source.src = address;
+  await source.decode();
+  const side = cell < 0 ? source.naturalWidth : source.naturalWidth / SHEET.row;
+  const [x, y] = cell < 0 ? [0, 0] : [(cell % SHEET.row) * side, Math.floor(cell / SHEET.row) * side];
+  const canvas = make("canvas");
+  canvas.width = canvas.height = side;
+  canvas.getContext("2d").drawImage(source, x, y, side, side, 0, 0, side, side);
+  return canvas.toDataURL("image/png");
 }
 
 function asTable({ values, unit }) {
@@ -140,10 +183,4 @@ function heading(text, scope) {
 function number(value) {
   const size = Math.abs(value);
   return size < 0.005 ? "0.00" : size < 10 ? size.toFixed(2) : size.toFixed(1);
-}
-
-function make(tag, className = "") {
-  const element = document.createElement(tag);
-  element.className = className;
-  return element;
 }
