@@ -20,7 +20,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
@@ -31,6 +31,7 @@ from core.config import merge, read_config
 from core.errors import UserError
 from core.flags import nested, over_preset
 from core.runs import store
+from core.runs.evidence import RecordedEvidence, read_evidence
 from core.runs.folders import run_folders
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from app.figures.palette import Theme
     from core.retrieval.questions import Answer
     from core.runs.schema import Manifest, Status
+    from core.training.explaining import Explanation as ImageExplanation
     from core.training.inference import TrainedModel
 
 __all__ = [
@@ -323,6 +325,27 @@ class Run:
         answer = answers.answer_of(rows, int(found[0]))
         near = answers.clusters_of(self._card, int(image), answer)
         return Explanation(self, int(image), answer, names, near)
+
+    @cached_property
+    def evidence(self) -> RecordedEvidence | None:
+        """What the run recorded of where in its test images answers come from; None where it recorded nothing.
+
+        `run.evidence.of(17)` is one image, in nats by patch and by block (core.runs.evidence), without a model.
+        """
+        return read_evidence(self.stored)
+
+    def evidence_in(
+        self, image: int | AnyImage, against: int | None = None, kind: Literal["task", "class"] = "task"
+    ) -> ImageExplanation:
+        """Where in an image its answer comes from, by the run's model; a notebook shows it as a picture.
+
+        `image` is one of the run's by its number, or any other picture; `against` is the task (class) to compare with,
+        by its position. Raises UserError for an image that cannot be had, and as `predict` does.
+        """
+        from core.training.explaining import RunImages, explain
+
+        picture = int(image) if isinstance(image, int | np.integer) else _picture(image)
+        return explain(self._model, RunImages(self.stored), picture, against, kind)
 
     def answer(self, images: Sequence[AnyImage]) -> builtins.list[dict[str, Any]]:
         """What `python -m core predict --json` says of each image; see core.training.inference.predict_images."""

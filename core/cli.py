@@ -214,6 +214,38 @@ def _scores(answer: dict[str, Any]) -> str:
 
 
 @app.command()
+def explain(
+    run: RunName,
+    image: Annotated[str | None, typer.Argument(metavar="IMAGE", help="Number of a run's image, or a file.")] = None,
+    against: Annotated[
+        str | None, typer.Option(metavar="TASK", help="Compare with this task: name, or 1 to N.")
+    ] = None,
+    classes: Annotated[bool, typer.Option("--classes", help="Compare two classes; --against names one.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Record the evidence of a run's test images instead.")] = False,
+    to: Annotated[Path, typer.Option(metavar="FOLDER", help="Where the PNG and the JSON go.")] = Path(),
+    runs: Runs = DEFAULT_RUNS,
+    as_json: AsJson = False,
+) -> None:
+    """Where in an image a run's answer comes from: nats by patch and by block."""
+    found = named_run(runs, run)
+    from core.training.explain_command import explain_all, explain_one
+
+    if every == (image is not None):
+        raise UserError("Name one image, by its number in the run or as a file; or give --all and no image.")
+    if every:
+        told = explain_all(found)
+        terminal.show_json(told) if as_json else terminal.show_line(
+            f"Evidence of {told['images']} test images of {found.name} is recorded: {told['file']}."
+        )
+        return
+    explanation, files = explain_one(found, str(image), against, "class" if classes else "task", to)
+    if as_json:
+        terminal.show_json({"run": found.name, "files": files} | explanation.document())
+    else:
+        report.show_explanation(explanation, files)
+
+
+@app.command()
 def whatif(
     run: RunName,
     space: Annotated[str | None, typer.Option(help="whitened, frozen or frozen-whitened.")] = None,

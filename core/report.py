@@ -10,6 +10,7 @@ from core import terminal
 if TYPE_CHECKING:
     from core.retrieval.questions import Answer
     from core.runs.store import Run
+    from core.training.explaining import Explanation
 
 RESULT_KEYS = (
     "final_accuracy",
@@ -139,6 +140,26 @@ def show_theory(run: Run) -> None:
 def _bound(value: float | None, tasks: int) -> str:
     vacuous = value is not None and tasks > 1 and value >= 1 - 1 / tasks
     return f"vacuous ({value:.2f})" if vacuous else terminal.share(value)
+
+
+def show_explanation(explained: Explanation, files: Sequence[str]) -> None:
+    """Print what adds up to the difference of two scores of one image, and the sentence."""
+    evidence, columns = explained.evidence, ["nats", "class token", "patches", "together"]
+    by_block = zip(evidence.blocks, evidence.class_tokens, evidence.block_patches, evidence.by_block, strict=True)
+    cells = [[f"block {block + 1}", *(f"{value:+.2f}" for value in values)] for block, *values in by_block]
+    others = {
+        "first task's adapter": evidence.adapter,
+        "weights of the two components": evidence.weights,
+        "all other components": evidence.others,
+        "heads of the tasks": evidence.head,
+    }
+    cells += [[name, "", "", f"{value:+.2f}"] for name, value in others.items() if abs(value) >= 0.005]
+    said = "difference" if evidence.how == "exact" else "difference (patches by occlusion, in the files)"
+    cells.append([said, "", "", f"{evidence.difference:+.2f}"])
+    title = f"{explained.name}: above 0 for {explained.own}, below for {explained.against}"
+    terminal.show_table(title, columns, cells, numbers=columns[1:])
+    terminal.show_line(explained.sentence)
+    terminal.show_line(f"Written: {', '.join(files)}.")
 
 
 def show_what_if(answer: Answer, k: int) -> None:

@@ -58,7 +58,7 @@ def _contents(step: int) -> None:
 
 
 def _turn(step: int) -> None:
-    """Links to the previous and the next step, and after the last step to the page that goes deeper."""
+    """The way on: the next step, and after the last one the page that goes deeper."""
     with st.container(horizontal=True, vertical_alignment="center"):
         before, after = step - 1, step + 1
         st.button("Previous", shortcut="P", disabled=before < 1, on_click=set_parameters, kwargs={"step": before})
@@ -115,7 +115,7 @@ def _next_task(card: RunCard) -> None:
         ]
     )
     caption(
-        "one row per task in the order of learning, and how well the first task was still known afterwards.",
+        "a row a task as it was learned, and how well the first task was still known afterwards.",
         "the numbers at the right: a fall is forgetting. Move the task slider to go back in time.",
         "a model that keeps learning is only useful if what it knew before is still there.",
     )
@@ -138,7 +138,7 @@ def _clusters(card: RunCard) -> None:
         with pictures:
             thumbnails.grid(card, rows, columns=_PER_COMPONENT, size=64, key=f"how-{component}")
     caption(
-        "one row per component of the task at the slider, with training images that lie in it.",
+        "a row a component of the task at the slider, with training images that lie in it.",
         "what the images of a row have in common, and whether a class needs more than one row.",
         "this summary is all that is left of a task's images when an image of unknown task comes.",
     )
@@ -198,13 +198,13 @@ def _mistakes(card: RunCard) -> None:
     )
     caption(
         "images answered wrongly after the last task: true class → answer.",
-        "whether you would have known better. Choose an image to see why it was answered so.",
+        "whether you would have known. Choose an image to see why it was answered so.",
         "a mistake of retrieval can be mended without training anything again; one inside a task cannot.",
     )
 
 
 def _spread(rows: np.ndarray, most: int) -> np.ndarray:
-    """At most `most` of the rows, evenly spaced from first to last, because neighbours in a stream are much alike."""
+    """At most so many of the rows, evenly from first to last: neighbours in a stream are much alike."""
     return rows[np.unique(np.linspace(0, len(rows) - 1, min(most, len(rows))).astype(int))]
 
 

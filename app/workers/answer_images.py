@@ -2,13 +2,19 @@
 
 In: {"id": n, "run": folder, "image": path}. Out: {"id": n, "answer": …} or {"id": n, "error": one line}. The model
 stays loaded between questions.
+
+With "explain": {"against": task or null, "kind": "task" or "class"} the answer is why: `Explanation.document` of
+core.training.explaining, and "picture", a data URL of what the model sees. "image" may then be the number of one of the
+run's own images.
 """
 
 from __future__ import annotations
 
 import sys
+from base64 import b64encode
 from collections.abc import Mapping
 from functools import lru_cache
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +22,7 @@ from app.workers.serving import IDLE_S, serve
 from core.errors import UserError
 
 if TYPE_CHECKING:
+    from core.training.explaining import RunImages
     from core.training.inference import TrainedModel
 
 
@@ -25,20 +32,39 @@ def main(idle: float = IDLE_S) -> int:
 
 
 @lru_cache(maxsize=1)
-def _model(run: Path, changed: int) -> TrainedModel:
+def _loaded(run: Path, changed: int) -> tuple[TrainedModel, RunImages]:
+    from core.training.explaining import RunImages
     from core.training.inference import load_model
 
-    return load_model(run)
+    model = load_model(run)
+    return model, RunImages(model.run)
 
 
 def answer(question: Mapping[str, Any]) -> dict[str, Any]:
     """What `core.training.inference.predict_images` says of one image. Raises UserError when the run is not done."""
-    run, image = Path(question["run"]), Path(question["image"])
+    run = Path(question["run"])
     try:
-        found = _model(run, (run / "metrics.json").stat().st_mtime_ns).answer([image])[0]
+        model, images = _loaded(run, (run / "metrics.json").stat().st_mtime_ns)
     except FileNotFoundError:
         raise UserError(f"Run {run.name} is not finished, or no longer there.") from None
-    return found | {"image": image.name}
+    if "explain" in question:
+        return _explained(model, images, question)
+    image = Path(question["image"])
+    return model.answer([image])[0] | {"image": image.name}
+
+
+def _explained(model: TrainedModel, images: RunImages, question: Mapping[str, Any]) -> dict[str, Any]:
+    from PIL import Image
+
+    from core.training.explaining import explain
+
+    asked, image = question["explain"], question["image"]
+    chosen = image if isinstance(image, int) else Path(image)
+    found = explain(model, images, chosen, asked.get("against"), asked.get("kind", "task"))
+    buffer = BytesIO()
+    Image.fromarray(found.pixels).save(buffer, "PNG")
+    picture = f"data:image/png;base64,{b64encode(buffer.getvalue()).decode()}"
+    return found.document() | {"picture": picture, "image": image if isinstance(image, int) else chosen.name}
 
 
 if __name__ == "__main__":

@@ -9,6 +9,6 @@
     answering   answers those questions from the run's folder
 
 `questions` imports nothing heavy, because the app's server reads it; all others import torch, and `mixture`
-scikit-learn. Methods use `scores`, evaluation uses `theory`, `core.training.explaining` uses `evidence`, and the
+scikit-learn. Methods use `scores`, evaluation uses `theory`, `core.training.evidence` uses `evidence`, and the
 command line and the app ask `questions`.
 """

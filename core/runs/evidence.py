@@ -18,6 +18,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+from core.errors import UserError
+from core.files import replacing
 from core.runs import formats
 from core.runs.files import damaged
 from core.runs.store import Run
@@ -35,8 +37,9 @@ components of both sides add to the log-sum-exps; the first task's adapter; what
 class Evidence:
     """The difference between two scores of one image, split into terms that sum to it (`how` is "exact").
 
-    By occlusion nothing sums: a patch's number is what the difference loses when that patch is painted over, and
-    `blocks`, `class_tokens`, `block_patches` and the terms are empty or 0.
+    Where `how` is "occlusion" nothing sums: a patch's number is what the difference loses when that patch is painted
+    over, and `blocks`, `class_tokens`, `block_patches` and the terms are empty or 0. Exact evidence may hold an
+    occlusion as well: of the first adapter's term, or of the difference where the features have no patches.
     """
 
     how: How
@@ -64,7 +67,8 @@ class Evidence:
     block_maps: np.ndarray | None = None
     """(blocks, rows, columns): each patch of each block; a run folder does not keep it."""
     occluded: np.ndarray | None = None
-    """(rows, columns), by occlusion: what of `adapter` (how "exact"), or of the difference, each patch makes."""
+    """(rows, columns), by occlusion: what `occluded_part` loses when each patch is painted over."""
+    occluded_part: Literal["adapter", "difference"] | None = None
     window: int = 1
     """Patches a side that were painted over together for `occluded`; they share the loss equally."""
 
@@ -230,6 +234,17 @@ def read_evidence(run: Run) -> RecordedEvidence | None:
     return RecordedEvidence(**{name: arrays[name] for name in _TYPES})
 
 
+def write_evidence(run: Run, evidence: RecordedEvidence) -> None:
+    """Add evidence.npz to a run that is finished. Raises UserError when it cannot be written."""
+    try:
+        with replacing(evidence_file(run)) as file:
+            formats.write_arrays(file, evidence.arrays())
+    except OSError as error:
+        raise UserError(
+            f"{evidence_file(run)} cannot be written ({error.strerror}): make room, or copy the run."
+        ) from None
+
+
 def why_no_evidence(run: Run) -> str | None:
     """Why a run holds no recorded evidence and how to get some, in words that follow its name; None where it holds it.
 
@@ -252,14 +267,16 @@ def sentence(evidence: Evidence, own: str, against: str) -> str:
     winner, loser = (own, against) if evidence.difference >= 0 else (against, own)
     said = f"{winner} leads {loser} by {abs(evidence.difference):.1f} nats."
     where = _where(evidence)
-    if evidence.how == "occlusion" or not evidence.by_block.size:
-        return said + (f" Painting over {where} takes away most of that (measured by occlusion)." if where else "")
-    said += f" {where[0].upper()}{where[1:]} add{'s' if where.startswith('the') else ''} most of it." if where else ""
+    if where:
+        measured = "" if evidence.patches.size else ", measured by occlusion"
+        said += f" Of what patches say for it{measured}, two thirds lie in {where}."
+    if not evidence.by_block.size:
+        return said
     order = np.argsort(-np.abs(evidence.by_block))[:2]
-    strongest = " and ".join(f"block {evidence.blocks[i] + 1} ({evidence.by_block[i]:+.1f})" for i in order)
-    said += f" By block, {strongest} weigh most"
+    strongest = " and ".join(f"block {evidence.blocks[i] + 1} ({evidence.by_block[i]:+.1f} nats)" for i in order)
+    said += f" {strongest[0].upper()}{strongest[1:]} weigh{'s' if len(order) == 1 else ''} most"
     if len(order) == 2 and np.prod(np.sign(evidence.by_block[order])) < 0:
-        said += ", and largely cancel each other"
+        said += " and partly cancel each other"
     return said + "."
 
 
@@ -273,7 +290,7 @@ def _where(evidence: Evidence) -> str:
     needed = int(np.searchsorted(np.cumsum(speaking.ravel()[order]), 2 / 3 * speaking.sum())) + 1
     rows, columns = np.unravel_index(order[:needed], heat.shape)
     if needed > heat.size / 3:
-        return f"patches all over the image ({needed} of {heat.size} hold two thirds)"
+        return f"{needed} of {heat.size} patches, all over the image"
     edge = (rows == 0) | (rows == heat.shape[0] - 1) | (columns == 0) | (columns == heat.shape[1] - 1)
     if edge.mean() > 2 / 3 and len(set(rows[edge])) > 2 and len(set(columns[edge])) > 2:
         return f"{needed} patches along the edge of the image"
@@ -281,4 +298,5 @@ def _where(evidence: Evidence) -> str:
     vertical = ("upper", "", "lower")[int(np.digitize(middle[0], (0.36, 0.64)))]
     horizontal = ("left", "", "right")[int(np.digitize(middle[1], (0.36, 0.64)))]
     part = " ".join(filter(None, (vertical, horizontal))) or "middle"
-    return f"{needed} patches around the {part}{'' if part == 'middle' else ' part'} of the image"
+    count = "1 patch" if needed == 1 else f"{needed} patches"
+    return f"{count} in the {part}{'' if part == 'middle' else ' part'} of the image"

@@ -47,7 +47,7 @@ class TrainedModel:
 
         An image is a file, or uint8 pixels (height, width) or (height, width, 3), which are called “image N” from 1.
         """
-        data = self.encoder.encode(_read(images), lambda done: None)
+        data = self.encoder.encode(read_images(images), lambda done: None)
         inputs = Evaluator(self.method, self.precision, lambda done: None, whole_batches=False).inputs(data, _UNKNOWN)
         scores = self.method.task_scores(inputs).float()
         tasks = scores.argmax(1)
@@ -157,7 +157,8 @@ def predict_images(folder: Path, images: Sequence[Path]) -> list[dict[str, Any]]
     return load_model(folder).answer(images)
 
 
-def _read(images: Sequence[Path | np.ndarray]) -> ImageSet:
+def read_images(images: Sequence[Path | np.ndarray]) -> ImageSet:
+    """Images from outside a run, as `TrainedModel.answer` takes them. Raises UserError for one that is none."""
     items = []
     for number, image in enumerate(images, start=1):
         name = f"image {number}" if isinstance(image, np.ndarray) else str(image)

@@ -36,7 +36,7 @@ from core.runs.titles import run_title
 from core.training.costs import answer_costs
 from core.training.device import Precision, explained_precision, hardware, pick_device
 from core.training.encoding import EncodedImages, Encoder, Encodings
-from core.training.explaining import recorded
+from core.training.evidence import recorded
 from core.training.loop import steps_for, train_task
 from core.training.progress import Cancelled, Listener, Progress
 from core.training.recorder import Recorder, Watch, map_table, plan

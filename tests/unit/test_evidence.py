@@ -25,7 +25,7 @@ from core.runs.evidence import Evidence, RecordedEvidence, evidence_file, read_e
 from core.runs.share import export_run, import_run
 from core.runs.store import Run
 from core.training.encoding import Encoder
-from core.training.explaining import adapter_by_occlusion, attention, by_occlusion, exact, inputs_of
+from core.training.evidence import adapter_by_occlusion, attention, by_occlusion, exact, inputs_of
 from core.training.run import start_run
 from core.training.token_store import TokenCache
 
@@ -207,7 +207,7 @@ def test_an_empty_image_loses_nothing_by_occlusion():
 
 
 def test_fine_grids_are_painted_over_in_windows(monkeypatch):
-    monkeypatch.setattr("core.training.explaining.OCCLUSIONS", 4)
+    monkeypatch.setattr("core.training.evidence.OCCLUSIONS", 4)
     method, encoder = fitted("ncm", features="last:2")
     found = by_occlusion(method, encoder, drawn(2, torch.tensor([0])), "task", 0, 1)
     assert found.window == 2
