@@ -24,8 +24,10 @@ from core.retrieval.evidence import Split, contrast, positions, sides
 from core.runs.evidence import Evidence, Kind, RecordedEvidence
 from core.training.encoding import ENCODE_BATCH, EncodedImages, Encoder
 
-OCCLUSIONS = 64
-"""At most so many windows are painted over, one after another; on finer grids a window is several patches wide."""
+WORK = 24_000
+"""Tokens through a block of DINOv2-S that occlusion may take: half a second on two cores. A window becomes several
+patches wide where painting over each patch alone would take more, but never so wide that fewer than 4 × 4 are left."""
+_WIDTH, _FEWEST = 384, 4
 
 Pixels = Callable[[Tensor], Tensor]
 """Numbers of images, on the CPU → uint8 (n, 3, size, size)."""
@@ -198,7 +200,7 @@ def _occluded(
 ) -> tuple[float, np.ndarray, int]:
     """The score of the whole image, what each patch's window loses of it (patches a side squared), and the window."""
     side = isqrt(encoder.tokens_per_image - encoder.backbone.readout.prefix)
-    window = -(-side // isqrt(OCCLUSIONS))
+    window = _window(method, encoder, side)
     patch = decoded.shape[-1] // side
     colour = (torch.tensor(encoder.backbone.preprocessing.mean) * 255).round().to(torch.uint8).view(3, 1, 1)
     starts = [(row, column) for row in range(0, side, window) for column in range(0, side, window)]
@@ -211,6 +213,18 @@ def _occluded(
         part = lost[row : row + window, column : column + window]
         part[:] = (values[0] - values[place]) / part.size
     return float(values[0]), lost, window
+
+
+def _window(method: Method, encoder: Encoder, side: int) -> int:
+    """Patches a side that are painted over together, of `side` a side, so that all windows take at most `WORK`."""
+    backbone = encoder.backbone
+    passes = max(1, method.passes()[1])
+    blocks = encoder.first_block + passes * (backbone.depth - encoder.first_block)
+    an_image = encoder.tokens_per_image * blocks * (backbone.width / _WIDTH) ** 2
+    window = 1
+    while -((-side // window) ** 2) * an_image > WORK and -(-side // (window + 1)) >= _FEWEST:
+        window += 1
+    return window
 
 
 def inputs_of(method: Method, encoder: Encoder, data: EncodedImages) -> Inputs:

@@ -207,7 +207,8 @@ def test_an_empty_image_loses_nothing_by_occlusion():
 
 
 def test_fine_grids_are_painted_over_in_windows(monkeypatch):
-    monkeypatch.setattr("core.training.evidence.OCCLUSIONS", 4)
+    monkeypatch.setattr("core.training.evidence._FEWEST", 2)
+    monkeypatch.setattr("core.training.evidence.WORK", 8)
     method, encoder = fitted("ncm", features="last:2")
     found = by_occlusion(method, encoder, drawn(2, torch.tensor([0])), "task", 0, 1)
     assert found.window == 2
@@ -285,7 +286,7 @@ def test_a_document_brings_evidence_back():
 def test_the_sentence_names_the_leader_the_place_and_blocks_that_cancel():
     said = sentence(example(), "task 1", "task 2")
     assert said.startswith("task 2 leads task 1 by 6.0 nats.") and "upper left" in said
-    assert "block 4 (-9.0)" in said and "block 3 (+2.5)" in said and "cancel" in said
+    assert "Block 4 (-9.0 nats) and block 3 (+2.5 nats)" in said and "cancel" in said
     assert sentence(example(difference=6.0, patches=np.ones((4, 4))), "a", "b").count("all over the image") == 1
     occluded = example(how="occlusion", patches=np.zeros((0, 0)), occluded=np.array([[-4.0, 0.0], [0.0, 0.0]]))
     assert "occlusion" in sentence(occluded, "a", "b")
