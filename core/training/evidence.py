@@ -8,7 +8,7 @@ patches, and for methods that compare tasks in no whitened space.
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import isqrt
+from math import ceil, isqrt
 from typing import Any
 
 import numpy as np
@@ -222,7 +222,7 @@ def _window(method: Method, encoder: Encoder, side: int) -> int:
     blocks = encoder.first_block + passes * (backbone.depth - encoder.first_block)
     an_image = encoder.tokens_per_image * blocks * (backbone.width / _WIDTH) ** 2
     window = 1
-    while -((-side // window) ** 2) * an_image > WORK and -(-side // (window + 1)) >= _FEWEST:
+    while ceil(side / window) ** 2 * an_image > WORK and ceil(side / (window + 1)) >= _FEWEST:
         window += 1
     return window
 
