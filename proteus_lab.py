@@ -47,8 +47,8 @@ if TYPE_CHECKING:
     from core.training.inference import TrainedModel
 
 __all__ = [
-    "RECORDED_RUNS", "Explanation", "Figures", "Run", "UserError", "WhatIf", "__version__", "compare", "curves",
-    "import_run", "train",
+    "RECORDED_RUNS", "Explanation", "Figures", "Run", "UserError", "WhatIf", "__version__", "assemble", "compare",
+    "curves", "import_run", "train",
 ]  # fmt: skip
 
 RECORDED_RUNS = cards.RECORDED_RUNS
@@ -96,6 +96,28 @@ def train(
     supervise(place, lambda listener: work(told.beside(listener)), quiet=not progress)
     told.rest()
     return _ended(place)
+
+
+def assemble(
+    adapters: Sequence[str | Path],
+    config: Mapping[str, Any] | str | Path,
+    *,
+    runs: str | Path | None = None,
+    title: str | None = None,
+    on_event: OnEvent | None = None,
+    progress: bool = True,
+) -> Run:
+    """A run over LoRA adapters that were trained elsewhere: PEFT folders, one for each task, in the tasks' order.
+
+    `config` names at least the stream. The adapters stay as they are; a head a task is learned and retrieval is built.
+    Raises UserError as `train` does, and for a folder that cannot be taken.
+    """
+    from core.training.peft_runs import assembly
+
+    folders = [Path(folder) for folder in adapters]
+    values = assembly(folders, _values(config))
+    title = title or f"{len(folders)} adapters from elsewhere"
+    return train(values, runs=runs, title=title, on_event=on_event, progress=progress)
 
 
 def _values(config: Mapping[str, Any] | str | Path | None) -> dict[str, Any]:
@@ -384,6 +406,25 @@ class Run:
         from core.runs.share import export_run
 
         return export_run(self.stored, Path(path or f"{self.name}.zip"))
+
+    def export_adapters(self, folder: str | Path) -> builtins.list[Path]:
+        """Write each task's adapter as a folder of the PEFT library into `folder`; gives those folders.
+
+        Raises UserError for a run without low-rank adapters, or where a folder is there already.
+        """
+        from core.training.peft_runs import export_adapters
+
+        return export_adapters(self.folder, Path(folder))
+
+    def base_model(self) -> Any:
+        """timm's own model with the run's backbone weights, for adapters that were exported. Raises UserError where the
+        weights cannot be had, or the backbone is open_clip's.
+        """
+        from core.backbones.timm_vit import stock_model
+        from core.config import RunConfig, validate
+
+        config = validate(RunConfig, self.config)
+        return stock_model(config.backbone, self.manifest.backbone.image_size)
 
     @cached_property
     def _card(self) -> cards.RunCard:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from core import __version__, listing, report, terminal
-from core.errors import UserError
+from core.errors import UserError, unknown
 from core.failures import CANCELLED, complain, guarded
 from core.flags import configuration, nested, over_preset
 from core.listing import named_run
@@ -150,6 +150,45 @@ def list_(
 def presets(as_json: AsJson = False) -> None:
     """The papers' protocols: what each runs, what it costs on a GPU, what the papers report."""
     listing.show_presets(as_json)
+
+
+@app.command()
+def assemble(
+    stream: Annotated[str, typer.Option(metavar="NAME|PATH", help="Images of all tasks, in the adapters' order.")],
+    adapters: Annotated[
+        list[Path] | None, typer.Option(metavar="FOLDER FOLDER…", help="PEFT folders, one a task.")
+    ] = None,
+    more: Annotated[list[Path] | None, typer.Argument(hidden=True)] = None,
+    backbone: Annotated[str | None, typer.Option(help="What they were trained on, where they do not say.")] = None,
+    tasks: Annotated[int | None, typer.Option(help="Number of tasks.")] = None,
+    task_by: Annotated[str | None, typer.Option(metavar="prefix|classes", help="How classes become tasks.")] = None,
+    image_size: Annotated[int | None, typer.Option(help="Side of the model's square input, pixels.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over each task's training images, for its head.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY.PATH=VALUE", help="Any other key, value as in TOML.")
+    ] = None,
+    config: Annotated[Path | None, typer.Option(metavar="FILE", help="TOML; flags go before it.")] = None,
+    title: Annotated[str | None, typer.Option(help="What people shall see as the run's name.")] = None,
+    runs: Runs = DEFAULT_RUNS,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """A run over LoRA adapters trained elsewhere with peft: a head a task is learned, and retrieval is built."""
+    flags = {
+        "stream.name": stream,
+        "stream.tasks": tasks,
+        "stream.task_by": task_by,
+        "backbone.name": backbone,
+        "backbone.image_size": image_size,
+        "training.epochs": epochs,
+    }
+    folders = [*(adapters or []), *(more or [])]
+    from core.training.peft_runs import assembly
+
+    values = assembly(folders, configuration(config, nested(flags), settings or []))
+    folder, work = begun(values, runs, title or f"{len(folders)} adapters from elsewhere", None)
+    supervise(folder, work, quiet)
+    conclude(folder, as_json)
 
 
 @app.command()
@@ -379,14 +418,26 @@ def _downloaded(done: int, total: int) -> None:
 @app.command()
 def export(
     run: RunName,
-    to: Annotated[Path | None, typer.Option(metavar="FILE", help="The zip file; RUN.zip here by default.")] = None,
+    to: Annotated[Path | None, typer.Option(metavar="PLACE", help="RUN.zip here, or the folder RUN-peft.")] = None,
+    form: Annotated[str, typer.Option("--format", metavar="zip|peft", help="peft: an adapter folder a task.")] = "zip",
     runs: Runs = DEFAULT_RUNS,
     as_json: AsJson = False,
 ) -> None:
-    """Write a run as one zip file that others can import."""
+    """Write a run as one zip file that others can import, or its adapters as folders for the PEFT library."""
     from core.runs.share import export_run
 
     found = named_run(runs, run)
+    if form == "peft":
+        from core.training.peft_runs import export_adapters
+
+        folders = export_adapters(found.folder, to or Path(f"{found.name}-peft"))
+        if as_json:
+            terminal.show_json({"run": found.name, "folders": [str(folder) for folder in folders]})
+        else:
+            print(f"{len(folders)} adapters for peft: {folders[0]}{' …' if folders[1:] else ''}.")
+        return
+    if form != "zip":
+        raise unknown("format", form, ["zip", "peft"])
     target = Path(f"{found.name}.zip") if to is None else to / f"{found.name}.zip" if to.is_dir() else to
     path = export_run(found, target)
     if as_json:

@@ -67,6 +67,9 @@ class AdapterConfig(Section):
     """Rank of the first task's units; None is `rank`."""
     alpha: float = Field(1.0, gt=0)
     """Scale of every update."""
+    given: tuple[str, ...] = ()
+    """PEFT folders of LoRA adapters trained elsewhere, one a task (proteus): they stay as they are, and what is learned
+    is a head a task. `python -m core assemble` writes this and the settings that go with it."""
     strength: float = Field(1.0, ge=0, le=1)
     """Share of every trained update that is used in answers: a smaller one keeps more of what the backbone knew."""
 

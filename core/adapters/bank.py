@@ -39,6 +39,18 @@ class Adapter(nn.Module):
         """The parameters that are trained at a site."""
         return [group[site.name] for group in (self.down, self.up, self.reuse) if site.name in group]
 
+    @torch.no_grad()
+    def take(self, units: Mapping[Site, tuple[Tensor, Tensor]]) -> None:
+        """Become `units`, down (units, in) and up (out, units) of some sites, zero at all others, and stay so."""
+        for site_name in self.down:
+            self.down[site_name].zero_()
+            self.up[site_name].zero_()
+        for site, (down, up) in units.items():
+            self.down[site.name][: len(down)] = down
+            self.up[site.name][:, : len(down)] = up
+        for group in (self.down, self.up):
+            group.requires_grad_(False)
+
     def state_at(self, sites: Iterable[Site]) -> dict[str, Tensor]:
         """`state_dict` without the sites that are not among `sites`, on the CPU."""
         kept = {site.name for site in sites}

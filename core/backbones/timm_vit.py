@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from core.backbones.preprocessing import Preprocessing
 from core.backbones.vit import Backbone, Block, Readout, unsupported
 from core.backbones.weights import hub_access, load_dinov2_s14
+from core.config import BackboneConfig
 from core.errors import UserError, unknown
 
 DINOV2_TITLE = "dinov2-s14 (saliency-tuned)"
@@ -29,11 +30,30 @@ def is_timm(name: str) -> bool:
     return timm.is_model(name.partition(".")[0])
 
 
+def stock_model(config: BackboneConfig, image_size: int | None) -> VisionTransformer:
+    """timm's own model with the weights of the backbone that `config` names, for adapters that are used elsewhere.
+
+    Raises UserError as the loaders below do, and for a backbone that is not timm's.
+    """
+    size = config.image_size or image_size
+    if config.name == "tiny":
+        return _stock_tiny(size).eval()
+    if config.name == "dinov2-s14":
+        return _stock_dinov2(size).eval()
+    if config.name.startswith("open_clip/"):
+        raise UserError(f"{config.name} is open_clip's model: make it with open_clip.create_model.")
+    return _stock_timm(config.name.removeprefix("timm/"), config.pretrained, size).eval()
+
+
 def load_timm(name: str, pretrained: str | None, image_size: int | None) -> Backbone:
     """A timm ViT with its hub weights, or with those of a local checkpoint file.
 
     Raises UserError for an unknown name, weights that cannot be had, or an architecture that is not a plain ViT.
     """
+    return _backbone(_stock_timm(name, pretrained, image_size), f"timm/{name}", f"timm/{name}")
+
+
+def _stock_timm(name: str, pretrained: str | None, image_size: int | None) -> VisionTransformer:
     if not is_timm(name):
         raise unknown("timm model", name, timm.list_models("vit_*"))
     settings: dict[str, Any] = {"num_classes": 0}
@@ -45,12 +65,16 @@ def load_timm(name: str, pretrained: str | None, image_size: int | None) -> Back
             raise UserError(f"No checkpoint file at {path}: check backbone.pretrained.")
         settings["pretrained_cfg_overlay"] = {"file": str(path)}
     with hub_access(f"timm/{name}"):
-        model = timm.create_model(name, pretrained=True, **settings)
-    return _backbone(model, f"timm/{name}", f"timm/{name}")
+        return timm.create_model(name, pretrained=True, **settings)
 
 
 def load_dinov2(image_size: int | None) -> Backbone:
     """The embedded default backbone. The side of its images must be a multiple of the 14-pixel patch."""
+    preprocessing = Preprocessing(image_size or _DINOV2_SIZE, _IMAGENET_MEAN, _IMAGENET_STD)
+    return _backbone(_stock_dinov2(image_size), "dinov2-s14", DINOV2_TITLE, preprocessing)
+
+
+def _stock_dinov2(image_size: int | None) -> VisionTransformer:
     size = image_size or _DINOV2_SIZE
     _check_side(size, _DINOV2_PATCH)
     model = timm.create_model("vit_small_patch14_dinov2", pretrained=False, num_classes=0, img_size=size)
@@ -58,12 +82,16 @@ def load_dinov2(image_size: int | None) -> Backbone:
     grid = size // _DINOV2_PATCH
     weights["pos_embed"] = resample_abs_pos_embed(weights["pos_embed"], new_size=[grid, grid], num_prefix_tokens=1)
     model.load_state_dict(weights, strict=True)
-    preprocessing = Preprocessing(size, _IMAGENET_MEAN, _IMAGENET_STD)
-    return _backbone(model, "dinov2-s14", DINOV2_TITLE, preprocessing)
+    return model
 
 
 def load_tiny(image_size: int | None) -> Backbone:
     """A random ViT, always the same one: 4 blocks, width 32, 4-pixel patches."""
+    preprocessing = Preprocessing(image_size or 16, (0.5,) * 3, (0.5,) * 3)
+    return _backbone(_stock_tiny(image_size), "tiny", "tiny (random)", preprocessing)
+
+
+def _stock_tiny(image_size: int | None) -> VisionTransformer:
     _check_side(image_size or 16, 4)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -73,7 +101,7 @@ def load_tiny(image_size: int | None) -> Backbone:
         for parameter in model.parameters():
             if parameter.dim() > 1:
                 nn.init.normal_(parameter, std=parameter.shape[-1] ** -0.5)
-    return _backbone(model, "tiny", "tiny (random)", Preprocessing(image_size or 16, (0.5,) * 3, (0.5,) * 3))
+    return model
 
 
 def _check_side(size: int, patch: int) -> None:

@@ -24,6 +24,7 @@ from core.adapters.sites import parse_blocks, sites_of
 from core.adapters.updates import AnyUpdates, Updates
 from core.backbones.vit import Backbone
 from core.config import RunConfig, Section, validate
+from core.errors import UserError
 from core.methods.inputs import Inputs
 from core.retrieval.mixture import GaussianMixture
 from core.retrieval.scores import WhitenedRetriever
@@ -70,6 +71,8 @@ class Method(nn.Module, ABC):
     promises: ClassVar[frozenset[str]] = frozenset()
     mixes: ClassVar[bool] = False
     """Whether `embed_rows` takes images of different tasks in one pass."""
+    takes_adapters: ClassVar[bool] = False
+    """Whether `adapters.given` means something to it."""
     Options: ClassVar[type[Section]] = NoOptions
     best_class_decides: ClassVar[bool] = False
     """Whether a task's score is that of its best class."""
@@ -81,6 +84,8 @@ class Method(nn.Module, ABC):
         super().__init__()
         self._outside = (backbone,)  # in a tuple, so that it is no submodule: its weights are not the method's
         self.features, self.config, self.device = features, config, device
+        if config.adapters.given and not self.takes_adapters:
+            raise UserError(f"method {config.method.name} trains its own adapters: adapters.given is for proteus.")
         self.options: Any = validate(self.Options, config.method.options, f"method {config.method.name}")
         self.classes: list[tuple[int, ...]] = []
         self._shared_prefix: int | None = None

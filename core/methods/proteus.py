@@ -25,12 +25,14 @@ from core.adapters.bank import Adapter, AdapterBank, site_shapes
 from core.adapters.gates import Gates
 from core.adapters.mixed import pruned
 from core.adapters.module_list import ModulesOf
+from core.adapters.peft_files import PeftAdapter
 from core.adapters.sites import Site
 from core.adapters.updates import Updates
 from core.backbones.vit import Backbone
 from core.config import RunConfig, Section
 from core.methods.base import Step
 from core.methods.gated import Gated, GateOptions, Gating
+from core.methods.given import read_given
 from core.methods.inputs import Inputs
 from core.methods.ridge import RandomFeatureRidge
 from core.methods.task_adapters import TaskAdapters
@@ -60,6 +62,7 @@ class Proteus(Gated, TaskAdapters):
 
     Options: ClassVar[type[Section]] = Options
     mixes: ClassVar[bool] = True
+    takes_adapters: ClassVar[bool] = True
 
     def __init__(self, backbone: Backbone, features: int, config: RunConfig, device: torch.device) -> None:
         super().__init__(backbone, features, config, device)
@@ -70,6 +73,8 @@ class Proteus(Gated, TaskAdapters):
             else None
         )
         self.block_gates: ModulesOf[Gates] = ModulesOf()
+        self._given: list[PeftAdapter] = []
+        """Adapters trained elsewhere, while their tasks are being learned."""
         self._answering: dict[int, Updates] = {}
         """Task → its updates as they are when answering, for tasks that are learned."""
 
@@ -78,8 +83,18 @@ class Proteus(Gated, TaskAdapters):
         """Whether tasks have gates at all."""
         return self.options.active_blocks is not None
 
+    def curriculum(self, tasks: int) -> list[tuple[int, ...]]:
+        if folders := self.config.adapters.given:
+            self._given = read_given(folders, tasks, self.backbone, self.bank.sites)
+        return super().curriculum(tasks)
+
+    def rank(self, task: int) -> int:
+        return self._given[task].rank if self._given else super().rank(task)
+
     def grow(self, task: int, generator: torch.Generator) -> None:
         adapter = self.bank.add(self.rank(task), generator, reuse=self.options.compose)
+        if self._given:
+            adapter.take(self._given[task].units)
         if self.selective:
             self._add_gates(adapter)
 
