@@ -278,14 +278,14 @@ class TestRuns:
             folder.rename(folder.with_name(f"gone-{folder.name}"))
         assert load_model(next(runs.iterdir()), "cpu").method.tasks == 3
 
-    @torch.no_grad()
     def test_from_python(self, run: Path, tmp_path: Path) -> None:
         import proteus_lab as lab
 
         opened = lab.Run.open(run)
         folders = opened.export_adapters(tmp_path / "out")
-        theirs = with_peft(opened.base_model(), folders[2])(images())
-        ours = load_backbone(TINY, 16, CPU)(images(), load_model(run, "cpu").method.updates(2))
+        with torch.no_grad():
+            theirs = with_peft(opened.base_model(), folders[2])(images())
+            ours = load_backbone(TINY, 16, CPU)(images(), load_model(run, "cpu").method.updates(2))
         torch.testing.assert_close(theirs, ours, atol=1e-5, rtol=1e-5)
         stream = {"name": "split-digits", "train_per_class": 6, "test_per_class": 3}
         config = {"stream": stream, "training.epochs": 1, "record.projection": False}
