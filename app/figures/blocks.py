@@ -22,7 +22,7 @@ def block_figure(found: BlockMap, names: Sequence[str], shown: Sequence[BlockMap
         hover=[[hover_text(found, names, r, b) for b in range(depth)] for r in range(len(names))],
         cells=[[mark_text(found, r, b) for b in range(depth)] for r in range(len(names))],
         ends=(0.0, max((float(np.nanmax(m.norm, initial=0.0)) for m in shown), default=1.0)),
-        titles=("block, from the image (left) to the answer (right)", ""),
+        titles=("block, from the image (left)<br>to the answer (right)", ""),
         bar="size of ΔW",
         bar_format=".2g",
         row_height=44,
@@ -38,7 +38,7 @@ def _mark_frozen(figure: plots.Figure, found: BlockMap) -> None:
     if first:
         middle = {"x": (first - 1) / 2, "y": (len(found.norm) - 1) / 2, "showarrow": False}
         figure["layout"]["annotations"] = [
-            middle | {"text": "frozen" if first < 4 else "frozen, the same for all tasks"}
+            middle | {"text": "frozen" if first < 4 else "frozen,<br>the same for all tasks"}
         ]
 
 

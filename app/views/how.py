@@ -28,6 +28,11 @@ _STYLE = """<style>
   background: color-mix(in srgb, #0072b2 var(--change, 0%), transparent); }
 .tower .block.changed { border-color: #0072b2; }
 .tower .note { opacity: .75; }
+/* Where it is narrow, the blocks have a line of their own below name and note. */
+@media (max-width: 640px) {
+  .tower { grid-template-columns: minmax(0, 1fr) max-content; grid-auto-flow: dense; }
+  .tower .blocks { grid-column: 1 / -1; }
+}
 </style>"""
 
 

@@ -35,7 +35,7 @@ def render() -> None:
     event = point_map(points, key=f"map-{card.name}", height=560)
     caption(
         f"every test image and some training images, {run_points.SPACES[space].where}. Ring: wrong task retrieved.",
-        "clusters of one task that touch another's, and rings between them. Shift and drag to select, click for one.",
+        "clusters of one task that touch another's, and rings between them.",
         "an image is answered with the adapter of the task that was retrieved for it. Distances between far clusters "
         "carry no meaning: only who is near whom does.",
     )
@@ -64,7 +64,10 @@ def _selection(card: RunCard, selected: np.ndarray) -> None:
         _one(card, known, clicked)
     if not len(selected):
         if clicked is None:
-            st.caption("Click a point for one image; draw a lasso around points for a grid and a table of them.")
+            st.caption(
+                "Click or tap a point for one image. Draw around points for a grid and a table of them: drag with "
+                "Shift, or hold a finger still and then draw."
+            )
         return
     more = f", the first {_SHOWN} shown" if len(selected) > _SHOWN else ""
     st.subheader(f"{len(selected)} selected{more}", anchor=False)

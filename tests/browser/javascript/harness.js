@@ -51,3 +51,22 @@ export function random(seed = 1) {
     return state / 2 ** 32;
   };
 }
+
+/** Let `act` set timers that go off only when `fire` is called. */
+export async function withTimer(act) {
+  const [set, clear] = [globalThis.setTimeout, globalThis.clearTimeout];
+  let waiting = null;
+  globalThis.setTimeout = (call) => (waiting = call, 1);
+  globalThis.clearTimeout = () => (waiting = null);
+  const fire = () => {
+    const call = waiting;
+    waiting = null;
+    call?.();
+    return call !== null;
+  };
+  try {
+    await act(fire);
+  } finally {
+    [globalThis.setTimeout, globalThis.clearTimeout] = [set, clear];
+  }
+}

@@ -1,5 +1,5 @@
 import { Player } from "/app/components/point_map/js/player.js";
-import { close, equal, ok, test } from "./harness.js";
+import { close, equal, ok, test, withTimer } from "./harness.js";
 
 /** A player whose clock and timer the test holds in its hands. */
 function player({ frames = 4, still = false } = {}) {
@@ -14,25 +14,6 @@ function arrive(made) {
   const passed = [];
   for (let now = performance.now(); made.tick(now) && passed.length < 1000; now += 10) passed.push(made.clock);
   return passed;
-}
-
-/** Let `act` set timers that go off only when `fire` is called. */
-async function withTimer(act) {
-  const [set, clear] = [globalThis.setTimeout, globalThis.clearTimeout];
-  let waiting = null;
-  globalThis.setTimeout = (call) => (waiting = call, 1);
-  globalThis.clearTimeout = () => (waiting = null);
-  const fire = () => {
-    const call = waiting;
-    waiting = null;
-    call?.();
-    return call !== null;
-  };
-  try {
-    await act(fire);
-  } finally {
-    [globalThis.setTimeout, globalThis.clearTimeout] = [set, clear];
-  }
 }
 
 test("a move passes between the frames, forward only, and is told once at its end", () => {

@@ -1,7 +1,7 @@
-import { hints, summary } from "/app/components/point_map/js/caption.js";
+import { summary } from "/app/components/point_map/js/caption.js";
 import { HIDDEN, Points } from "/app/components/point_map/js/data.js";
 import { fileName, legendRows, shorten } from "/app/components/point_map/js/picture.js";
-import { equal, ok, test } from "./harness.js";
+import { equal, test } from "./harness.js";
 
 const PALETTE = { colours: ["red", "green", "blue"], grey: "grey", accent: null };
 
@@ -13,8 +13,6 @@ test("the caption counts points on the map, rings and the selection", () => {
   equal(summary(points, 0, 0), "2 of 3 images on the map after task 1 · 1 ringed: wrong");
   equal(summary(points, 1, 2), "3 of 3 images on the map after task 2 · 2 ringed: wrong · 2 selected");
   equal(summary(new Points({ ...header, frames: 1 }, { xy }), 0, 0), "2 of 3 images on the map");
-  equal(hints(0, false), "");
-  ok(hints(2, true).includes("selection") && hints(2, true).includes("legend"));
 });
 
 test("the picture's legend: all names, as many as fit, or one against the others", () => {

@@ -17,7 +17,7 @@ export class Camera {
   /**
    * Show the whole map.
    * @param {number[]} extent width and height of the map
-   * @param {number} width of the stage
+   * @param {number} width of the stage that is free
    * @param {number} height of the stage
    */
   showAll([across, up], width, height) {

@@ -19,14 +19,5 @@ export function summary(points, frame, selected) {
   return parts.join(" · ");
 }
 
-/**
- * What the person may do next.
- * @param {number} selected points
- * @param {boolean} grey whether no category has a colour yet
- */
-export function hints(selected, grey) {
-  const hints = [];
-  if (selected) hints.push("Esc clears the selection");
-  if (grey) hints.push("choose a name in the legend to colour it");
-  return hints.join(" · ");
-}
+/** What helps where no category has a colour yet. */
+export const GREY = "choose a name in the legend to colour it";

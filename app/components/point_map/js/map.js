@@ -7,7 +7,7 @@
  */
 
 import { Camera } from "./camera.js";
-import { hints, summary } from "./caption.js";
+import { GREY, summary } from "./caption.js";
 import { readPayload } from "./data.js";
 import { drawMarks, drawPoints, radius } from "./drawing.js";
 import { clamp, inside } from "./geometry.js";
@@ -22,6 +22,9 @@ import { readTheme } from "./theme.js";
 import { Tip } from "./tip.js";
 
 const REACH = 12; // pixels from a point that still count as on it
+const FINGER = 24; // the same for a finger
+const NARROW = 600; // pixels: on a stage below this width nothing is placed under the tools
+const TOOLS = 48; // pixels that they take
 const MAX_PIXELS = 6e6;
 const NO_SIZE = { width: 0, height: 0, ratio: 1 }; // before the first layout
 
@@ -76,6 +79,7 @@ class PointMap {
     this.legend = new Legend(find(".legend"), (category) => this.toggleHighlight(category));
     this.parts = { time: find(".time"), play: find(".play"), slider: find(".slider"), frame: find(".frame") };
     this.parts = { ...this.parts, caption: find(".caption"), spoken: find(".spoken"), lasso: find("[data-tool=lasso]") };
+    this.parts = { ...this.parts, clear: find(".clear") };
 
     /** @type {(name: string, value: unknown) => void} state that Python sees */
     this.report = () => {};
@@ -115,6 +119,9 @@ class PointMap {
       pan: (dx, dy) => this.pan(dx, dy),
       zoom: (factor, x, y) => this.zoom(factor, x, y),
       click: (x, y) => this.click(this.pick(x, y)),
+      tap: (x, y) => this.tap(x, y),
+      hold: (x, y) => this.hold(x, y),
+      pickOut: (x, y) => this.pickOut(x, y),
       outline: () => this.redraw("marks"),
       lasso: (corners) => this.closeLasso(corners),
     });
@@ -212,7 +219,8 @@ class PointMap {
 
   /** Show the whole map. */
   showAll() {
-    this.camera.showAll(this.header.extent, this.stage.clientWidth, this.stage.clientHeight);
+    const { clientWidth: width, clientHeight: height } = this.stage;
+    this.camera.showAll(this.header.extent, width < NARROW ? width - TOOLS : width, height);
     this.redraw();
   }
 
@@ -285,9 +293,9 @@ class PointMap {
 
   // ---- finding and choosing points
 
-  /** The point at a place; −1 where there is none. @param {number} x @param {number} y */
-  pick(x, y) {
-    return this.player.moving || !this.size.width ? -1 : this.screen.nearest(x, y, REACH, this.size);
+  /** The point at a place; −1 where there is none. @param {number} x @param {number} y @param {number} reach */
+  pick(x, y, reach = REACH) {
+    return this.player.moving || !this.size.width ? -1 : this.screen.nearest(x, y, reach, this.size);
   }
 
   /** @param {number} i */
@@ -356,6 +364,29 @@ class PointMap {
     this.trigger("click", this.points.id(i));
   }
 
+  /** A finger cannot hover, so a tap shows what a point is, and opens it. @param {number} x @param {number} y */
+  tap(x, y) {
+    const i = this.pick(x, y, FINGER);
+    this.showTip(i);
+    this.click(i);
+  }
+
+  /** Show the point under a finger that rests; whether it may select. @param {number} x @param {number} y */
+  hold(x, y) {
+    this.showTip(this.pick(x, y, FINGER));
+    if (this.header.selectable) navigator.vibrate?.(10);
+    return this.header.selectable;
+  }
+
+  /** Add a point to the selection, or take it out. @param {number} x @param {number} y */
+  pickOut(x, y) {
+    const i = this.pick(x, y, FINGER);
+    if (i < 0) return;
+    const chosen = this.selected ?? new Uint8Array(this.points.n);
+    this.select((k) => (k === i ? !chosen[k] : chosen[k] === 1));
+    this.report("selection", this.selectedIds());
+  }
+
   /** Select the points that `wanted` says yes to; null clears. @param {?(i: number) => boolean} wanted */
   select(wanted) {
     const chosen = wanted && Uint8Array.from({ length: this.points.n }, (_, i) => (wanted(i) ? 1 : 0));
@@ -409,8 +440,8 @@ class PointMap {
 
   showCaption() {
     const grey = this.theme.palette.accent !== null && this.highlight === null;
-    const next = hints(this.selectedIds().length, grey);
-    this.parts.caption.textContent = next ? `${this.summary()} · ${next}` : this.summary();
+    this.parts.caption.textContent = grey ? `${this.summary()} · ${GREY}` : this.summary();
+    this.parts.clear.hidden = this.selected === null;
   }
 
   // ---- events
@@ -439,6 +470,7 @@ class PointMap {
       const button = /** @type {Element} */ (event.target).closest("button");
       if (button) this.tool(button.dataset.tool);
     }, { signal });
+    parts.clear.addEventListener("click", () => this.clear(), { signal });
     parts.play.addEventListener("click", () => this.player.play(!this.player.playing), { signal });
     parts.slider.addEventListener("input", () => this.player.choose(Number(parts.slider.value)), { signal });
   }

@@ -2,7 +2,8 @@
 
 import { clamp } from "./geometry.js";
 
-const STILL = 4; // pixels that a press may move and still be a click
+const STILL = { mouse: 4, touch: 10 }; // pixels that a press may move and still be a click; fingers tremble
+const HOLD_MS = 450; // a finger that rests so long begins a lasso
 
 /**
  * What the map does; places are CSS pixels on the stage.
@@ -13,11 +14,17 @@ const STILL = 4; // pixels that a press may move and still be a click
  * @property {(dx: number, dy: number) => void} pan
  * @property {(factor: number, x: number, y: number) => void} zoom about a place
  * @property {(x: number, y: number) => void} click
+ * @property {(x: number, y: number) => void} tap a click with a finger
+ * @property {(x: number, y: number) => boolean} hold a finger rests; whether a lasso may begin there
+ * @property {(x: number, y: number) => void} pickOut a finger that rested is lifted where it was
  * @property {() => void} outline the lasso has changed: draw it
  * @property {(corners: number[][]) => void} lasso it is closed
  */
 
-/** @typedef {{x: number, y: number, moved: boolean}} Held where a button or finger that is down was last seen */
+/**
+ * A button or finger that is down, and where it was last seen.
+ * @typedef {{x: number, y: number, moved: boolean, touch: boolean}} Held
+ */
 
 export class Pointers {
   /** @param {Acts} acts */
@@ -28,13 +35,35 @@ export class Pointers {
     /** @type {?number[][]} corners of the lasso that is being drawn */
     this.corners = null;
     this.panning = false;
+    /** @type {ReturnType<typeof setTimeout> | undefined} until a resting finger begins a lasso */
+    this.resting = undefined;
   }
 
-  /** @param {number} id @param {number} x @param {number} y @param {boolean} lasso whether it begins a lasso */
-  press(id, x, y, lasso) {
-    this.held.set(id, { x, y, moved: false });
+  /**
+   * @param {number} id
+   * @param {number} x
+   * @param {number} y
+   * @param {{lasso?: boolean, touch?: boolean}} how whether it begins a lasso, and whether it is a finger
+   */
+  press(id, x, y, { lasso = false, touch = false } = {}) {
+    this.held.set(id, { x, y, moved: false, touch });
     this.acts.press();
-    if (lasso) this.corners = [[x, y]];
+    clearTimeout(this.resting);
+    if (this.held.size > 1) {
+      this.dropLasso();
+      for (const held of this.held.values()) held.moved = true; // neither finger of a pinch is a tap
+    } else if (lasso) {
+      this.corners = [[x, y]];
+    } else if (touch) {
+      this.resting = setTimeout(() => this.hold(x, y), HOLD_MS);
+    }
+  }
+
+  /** @param {number} x @param {number} y */
+  hold(x, y) {
+    if (!this.acts.hold(x, y)) return;
+    this.corners = [[x, y]];
+    this.acts.outline();
   }
 
   /** @param {number} id @param {number} x @param {number} y */
@@ -42,7 +71,8 @@ export class Pointers {
     const held = this.held.get(id);
     if (!held) return this.acts.hover(x, y);
     const [dx, dy] = [x - held.x, y - held.y];
-    if (!held.moved && Math.hypot(dx, dy) < STILL) return;
+    if (!held.moved && Math.hypot(dx, dy) < STILL[held.touch ? "touch" : "mouse"]) return;
+    clearTimeout(this.resting);
     if (this.corners) {
       this.corners.push([x, y]);
       this.acts.outline();
@@ -55,11 +85,12 @@ export class Pointers {
     Object.assign(held, { x, y, moved: true });
   }
 
-  /** @param {number} id @param {Held} held @param {number} x @param {number} y */
+  /** What lies between the fingers stays between them. @param {number} id @param {Held} held @param {number} x @param {number} y */
   pinch(id, held, x, y) {
     const [[, other]] = [...this.held].filter(([key]) => key !== id);
     /** @param {{x: number, y: number}} at */
     const spread = (at) => Math.max(1, Math.hypot(at.x - other.x, at.y - other.y));
+    this.acts.pan((x - held.x) / 2, (y - held.y) / 2);
     this.acts.zoom(spread({ x, y }) / spread(held), (x + other.x) / 2, (y + other.y) / 2);
   }
 
@@ -69,12 +100,14 @@ export class Pointers {
     const { corners } = this;
     this.cancel(id);
     if (!held) return;
-    if (corners) this.acts.lasso(corners);
-    else if (!held.moved) this.acts.click(x, y);
+    if (corners && held.touch && !held.moved) this.acts.pickOut(x, y);
+    else if (corners) this.acts.lasso(corners);
+    else if (!held.moved) this.acts[held.touch ? "tap" : "click"](x, y);
   }
 
   /** The browser has taken the pointer away. @param {number} id */
   cancel(id) {
+    clearTimeout(this.resting);
     this.held.delete(id);
     this.panning = false;
     this.dropLasso();
@@ -112,11 +145,14 @@ export function listenToPointers(stage, pointers, beginsLasso, signal) {
   on("pointerdown", (event, x, y) => {
     if (event.button !== 0) return;
     stage.setPointerCapture(event.pointerId);
-    pointers.press(event.pointerId, x, y, beginsLasso(event));
+    pointers.press(event.pointerId, x, y, { lasso: beginsLasso(event), touch: event.pointerType === "touch" });
   });
   on("pointermove", (event, x, y) => pointers.move(event.pointerId, x, y));
   on("pointerup", (event, x, y) => pointers.release(event.pointerId, x, y));
   on("pointercancel", (event) => pointers.cancel(event.pointerId));
+  stage.addEventListener("contextmenu", (event) => {
+    if (pointers.held.size) event.preventDefault(); // a finger that rests asks for a lasso, not for the browser's menu
+  }, { signal });
   stage.addEventListener("pointerleave", () => acts.leave(), { signal });
   stage.addEventListener("wheel", (event) => {
     event.preventDefault();
