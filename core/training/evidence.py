@@ -7,7 +7,7 @@ patches, and for methods that compare tasks in no whitened space.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from math import ceil, isqrt
 from typing import Any
 
@@ -20,7 +20,7 @@ from core.errors import UserError
 from core.evaluation.evaluator import Evaluator
 from core.methods.base import Method, best_per_task
 from core.methods.inputs import Inputs
-from core.retrieval.evidence import Split, contrast, positions, sides
+from core.retrieval.evidence import Contrast, Split, contrast, positions, sides
 from core.runs.evidence import Evidence, Kind, RecordedEvidence
 from core.training.encoding import ENCODE_BATCH, EncodedImages, Encoder
 
@@ -28,6 +28,8 @@ WORK = 24_000
 """Tokens through a block of DINOv2-S that occlusion may take: half a second on two cores. A window becomes several
 patches wide where painting over each patch alone would take more, but never so wide that fewer than 4 × 4 are left."""
 _WIDTH, _FEWEST = 384, 4
+_AT_ONCE = 512
+"""Images whose linear functions, a number a feature each, are in memory together."""
 
 Pixels = Callable[[Tensor], Tensor]
 """Numbers of images, on the CPU → uint8 (n, 3, size, size)."""
@@ -51,39 +53,37 @@ def exact(
     if space is None:
         raise ValueError(f"{type(method).__name__} compares no tasks in a whitened space")
     with torch.no_grad():
-        x = method.shared_features(inputs)[rows.to(method.device)]
-        found = contrast(space, sides(space, kind), x, own, against, method.best_class_decides and kind == "task")
+        x = method.shared_features(inputs)
         difference, head = _scored(method, inputs, rows, kind, own, against)
-        adapter = found.terms(x)[:, encoder.features.width :].sum(1)
-    blind = kind == "class" and space.clustering == "kmeans"
-    places = (
-        [torch.full_like(own, -1)] * 2 if blind else [positions(space, each) for each in (found.own, found.against)]
-    )
-    columns = {"own": own, "against": against, "own_component": places[0], "against_component": places[1]}
-    columns |= {"difference": difference, "weights": found.weights, "others": found.others}
-    columns |= {"adapter": adapter, "head": head}
-    listed = {name: values.tolist() for name, values in columns.items()}
-    result: list[Evidence] = []
+    named, best_alone = sides(space, kind), method.best_class_decides and kind == "task"
     blocks = tuple(dict.fromkeys(piece.block for piece in encoder.features.pieces))
+    found: list[Evidence] = []
+    for part in torch.arange(len(rows)).split(_AT_ONCE):
+        here = x[rows[part].to(x.device)]
+        between = contrast(space, named, here, own[part], against[part], best_alone)
+        columns = {"own": own[part], "against": against[part], "difference": difference[part], "head": head[part]}
+        columns |= {"weights": between.weights, "others": between.others}
+        columns |= {"adapter": between.terms(here)[:, encoder.features.width :].sum(1)}
+        for name, components in (("own_component", between.own), ("against_component", between.against)):
+            blind = kind == "class" and space.clustering == "kmeans"
+            columns[name] = torch.full_like(components, -1) if blind else positions(space, components)
+        listed = {name: values.tolist() for name, values in columns.items()}
+        for row, (class_tokens, maps) in enumerate(_split(encoder, between, blocks, rows[part], pixels)):
+            sums = {"class_tokens": class_tokens, "block_patches": maps.sum((1, 2)), "patches": maps.sum(0)}
+            values = {name: column[row] for name, column in listed.items()}
+            found.append(Evidence(how="exact", kind=kind, blocks=np.array(blocks), block_maps=maps, **sums, **values))
+    return found
+
+
+def _split(
+    encoder: Encoder, between: Contrast, blocks: tuple[int, ...], rows: Tensor, pixels: Pixels
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """For each image what its class tokens (blocks,) and its patches (blocks, rows, columns) add."""
     for batch in torch.arange(len(rows)).split(ENCODE_BATCH):
-        split = Split(found.rows(batch.to(method.device)), blocks, encoder.views)
+        split = Split(between.rows(batch.to(between.own.device)), blocks, encoder.views)
         for view, piece, tokens in encoder.pieces(pixels(rows[batch])):
             split.add(view, piece, tokens)
-        class_tokens, maps = split.class_tokens.cpu().numpy(), split.patches.cpu().numpy()
-        for place, row in enumerate(batch.tolist()):
-            result.append(
-                Evidence(
-                    how="exact",
-                    kind=kind,
-                    blocks=np.array(blocks),
-                    class_tokens=class_tokens[place],
-                    block_patches=maps[place].sum((1, 2)),
-                    patches=maps[place].sum(0),
-                    block_maps=maps[place],
-                    **{name: values[row] for name, values in listed.items()},
-                )
-            )
-    return result
+        yield from zip(split.class_tokens.cpu().numpy(), split.patches.cpu().numpy(), strict=True)
 
 
 def _scored(
@@ -104,9 +104,7 @@ def _scored(
         return gap(every), torch.zeros(len(rows), dtype=torch.float64)
     if kind == "class":
         shared = gap(space.class_scores(features[here]))
-        head = torch.zeros_like(shared)
-        for row, (image, pair) in enumerate(zip(rows, zip(own.tolist(), against.tolist(), strict=True), strict=True)):
-            head[row] = _head_gap(method, inputs, image[None], pair)
+        head = _head_gaps(method, inputs, rows, own, against).to(shared)
         return shared + head, head
     plain = best_per_task(space.class_scores(features), method.classes) if method.best_class_decides else None
     shared = gap((space.scores(features) if plain is None else plain)[here])
@@ -116,14 +114,17 @@ def _scored(
     return difference, difference - shared
 
 
-def _head_gap(method: Method, inputs: Inputs, image: Tensor, pair: tuple[int, int]) -> float:
-    """What the task's head says of two classes of one task; 0 for classes of two tasks, whose heads do not compare."""
-    task = owner(method, pair[0])
-    if owner(method, pair[1]) != task:
-        return 0.0
-    parts = method.class_parts(inputs, task, image)
-    first, second = (method.classes[task].index(label) for label in pair)
-    return sum(float(part[0, first] - part[0, second]) for name, part in parts.items() if name != "clusters")
+def _head_gaps(method: Method, inputs: Inputs, rows: Tensor, own: Tensor, against: Tensor) -> Tensor:
+    """(n,): what heads say of two classes of one task; 0 for classes of two tasks, whose heads do not compare."""
+    gaps = torch.zeros(len(rows), dtype=torch.float64)
+    owners, others = (torch.tensor([owner(method, label) for label in side.tolist()]) for side in (own, against))
+    for task in owners.unique().tolist():
+        here = torch.where((owners == task) & (others == task))[0]
+        parts = method.class_parts(inputs, task, rows[here]) if len(here) else {}
+        first, second = (side[here] - method.classes[task][0] for side in (own, against))
+        for part in (part.double().cpu() for name, part in parts.items() if name != "clusters"):
+            gaps[here] += (part.gather(1, first[:, None]) - part.gather(1, second[:, None]))[:, 0]
+    return gaps
 
 
 def owner(method: Method, label: int) -> int:
