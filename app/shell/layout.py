@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode
 
 import streamlit as st
 
@@ -43,6 +43,12 @@ def page_link(label: str, page: str, *, icon: str | None = None, **parameters: o
 def open_page(page: str, **parameters: object) -> None:
     """Go to another page now, run and task kept as in `page_link`; does not return."""
     st.switch_page(navigation.page(page), query_params=with_current(parameters))
+
+
+def open_link(address: str) -> None:
+    """Go where a link of `address.link` leads, without loading the app again; does not return."""
+    path, _, query = address.partition("?")
+    st.switch_page(navigation.page(path.strip("./") or navigation.DEFAULT), query_params=parse_qsl(query))
 
 
 def empty(message: str, label: str, page: str, **parameters: object) -> None:

@@ -14,6 +14,7 @@ from app.components.choice import choice
 from app.components.point_map import point_map, run_points
 from app.reading.cards import RunCard
 from app.reading.tables import Images, class_names, images, predictions, spaces, task_names
+from app.reading.telling_map import telling_colour, telling_space
 from app.shell import layout
 from app.shell.address import current_task, link, parameter, set_parameters
 
@@ -36,7 +37,7 @@ def render() -> None:
     caption(
         f"every test image and some training images, {run_points.SPACES[space].where}. Ring: wrong task retrieved.",
         "clusters of one task that touch another's, and rings between them.",
-        "an image is answered with the adapter of the task that was retrieved for it. Distances between far clusters "
+        "an image is answered with a class of the task that was retrieved for it. Distances between far clusters "
         "carry no meaning: only who is near whom does.",
     )
     if event.clicked is not None:
@@ -49,8 +50,9 @@ def _choices(card: RunCard) -> tuple[str, str, bool]:
     known = spaces(card)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         titles = {name: run_points.SPACES[name].title for name in known}
-        space = choice("Space", "space", titles, known[0], widget="map-space")
-        colour = choice("Colour", "colour", run_points.COLOURS, "task", widget="map-colour")
+        space = choice("Space", "space", titles, telling_space(known), widget="map-space")
+        default = telling_colour(predictions(card).after(card.tasks - 1), card.tasks)
+        colour = choice("Colour", "colour", run_points.COLOURS, default, widget="map-colour")
         # Components are fitted in the space where tasks are retrieved; elsewhere their outlines overlap.
         default = "on" if space == "whitened" else "off"
         outlines = choice("Components", "outlines", {"off": "hidden", "on": "outlined"}, default, widget="map-outlines")
@@ -108,7 +110,7 @@ def _one(card: RunCard, known: Images, image: int) -> None:
         with text:
             st.text(f"{row['class']} of task {row['task']} ({known.name[image]}, {row['split']} image)")
             if row["retrieved task"]:
-                st.text(f"Answered {row['answer']}, with the adapter of task {row['retrieved task']}.")
+                st.text(f"Answered {row['answer']}; the task that was retrieved for it: {row['retrieved task']}.")
                 layout.page_link("Explain this answer", "errors", icon=":material/troubleshoot:", image=image)
         close.button("Close", icon=":material/close:", key="map-close", on_click=lambda: set_parameters(image=None))
 

@@ -129,3 +129,12 @@ def test_palette(theme: palette.Theme):
     assert few[2] == palette.colours(5, theme)[2]
     assert many[7] == palette.ACCENT[theme]
     assert [c for i, c in enumerate(few) if i != 2] == [palette.GREY[theme]] * 4
+
+
+def test_a_muted_category_is_grey_and_takes_no_colour_from_the_others():
+    names = tuple(map(str, range(9)))
+    header, _ = unpack(pack(some(np.zeros((1, 2, 2), np.float32), names=names, muted=8)))
+    light = header["palette"]["light"]
+    assert light["colours"][8] == light["grey"] and len(set(light["colours"])) == 9 and light["accent"] is None
+    with pytest.raises(ValueError, match="grey"):
+        some(np.zeros((1, 2, 2), np.float32), names=names, muted=9)

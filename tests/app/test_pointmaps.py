@@ -73,3 +73,18 @@ def test_one_stray_image_does_not_move_an_outline() -> None:
     cloud[0] = [500, 500]
     astray = run_points.Ellipse(*run_points._cloud(cloud), 0, 1.0)
     assert abs(astray.cx - alone.cx) < 0.3 and astray.rx < 1.5 * alone.rx
+
+
+def test_a_second_cloud_far_away_does_not_stretch_an_outline() -> None:
+    random = np.random.default_rng(0)
+    near, far = random.normal(0, 1, (40, 2)), random.normal(0, 1, (25, 2)) + [60, 0]
+    cx, cy, rx, ry, _ = run_points._cloud(np.concatenate([near, far]))
+    assert abs(cx) < 1.5 and abs(cy) < 1.5 and rx < 4 and ry > 0.5
+    assert all(0 < side < 1e-3 for side in run_points._cloud(np.ones((5, 2)))[2:4])  # all in one place
+
+
+def test_training_images_are_grey_where_nobody_asks_about_them() -> None:
+    card = next(card for card in run_choice.available() if card.name == "proteus-split-digits")
+    assert run_points.build(card, "own", "task", 1).muted is None
+    points = run_points.build(card, "own", "retrieved", 1)
+    assert points.muted is not None and points.names[points.muted] == "training image"

@@ -14,10 +14,10 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import Browser, sync_playwright
 
+from app.reading.story import telling_image
 from app.reading.tables import predictions
 from app.shell.navigation import DEFAULT, entries
 from app.shell.run_choice import available
-from app.views.start import telling_image
 from tests.browser.serving import CHROMIUM, FLAGS, ROOT, served
 
 README = ROOT / "assets" / "screenshots"
@@ -43,7 +43,7 @@ def address(path: str) -> str:
     """The page at its most telling: with an image chosen where the page shows one, or with settings that matter."""
     if path == "errors":
         card = available()[0]
-        image, _ = telling_image(card)
+        image, _ = telling_image(predictions(card).after(card.tasks - 1))
         return f"errors?run={card.name}&image={image}" if len(predictions(card)) else "errors"
     if path == "whatif":
         return "whatif?space=frozen&mixture=dp-gmm"

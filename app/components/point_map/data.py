@@ -59,6 +59,8 @@ class MapData:
     ring_name: str = "wrong task retrieved"
     columns: tuple[Column, ...] = ()
     """Hover text."""
+    muted: int | None = None
+    """A category that says nothing by itself, drawn in grey: the colours are left to the others."""
     ids: np.ndarray | None = None
     """(n,) int, the points' own numbers, which keep a selection alive when other points are shown; default 0…n−1."""
     sprites: Sheets | None = None
@@ -94,6 +96,8 @@ class MapData:
             raise ValueError(f"{len(self.frame_names)} frame names for {self.frames} frames")
         if self.ellipses and len(self.ellipses) != self.frames:
             raise ValueError(f"ellipses for {len(self.ellipses)} of {self.frames} frames")
+        if self.muted is not None and not 0 <= self.muted < len(self.names):
+            raise ValueError(f"no category {self.muted} to draw in grey")
         if self.highlight is not None and not 0 <= self.highlight < len(self.names):
             raise ValueError(f"no category {self.highlight} to highlight")
 
@@ -138,7 +142,7 @@ def pack(points: MapData, **options: Any) -> bytes:
         "frame_names": points.frame_names,
         "names": points.names,
         "highlight": points.highlight,
-        "palette": {theme: _palette(len(points.names), theme) for theme in ("light", "dark")},
+        "palette": {theme: _palette(len(points.names), points.muted, theme) for theme in ("light", "dark")},
         "ring_name": points.ring_name,
         "columns": [{"title": column.title, "names": column.names} for column in points.columns],
         "sprites": points.sprites,
@@ -211,9 +215,13 @@ def _join(arrays: dict[str, np.ndarray]) -> tuple[list[dict[str, Any]], bytes]:
     return layout, b"".join(parts)
 
 
-def _palette(count: int, theme: palette.Theme) -> dict[str, Any]:
+def _palette(count: int, muted: int | None, theme: palette.Theme) -> dict[str, Any]:
+    coloured = count if muted is None else count - 1
+    distinct = palette.colours(coloured, theme)
+    if muted is not None:
+        distinct.insert(muted, palette.GREY[theme])
     return {
-        "colours": palette.colours(count, theme),
+        "colours": distinct,
         "grey": palette.GREY[theme],
-        "accent": palette.ACCENT[theme] if count > palette.DISTINCT else None,
+        "accent": palette.ACCENT[theme] if coloured > palette.DISTINCT else None,
     }

@@ -36,6 +36,8 @@ COLOURS = {
     "correct": "correct",
 }
 OUTCOMES = ("right", "right task, wrong class", "wrong task, wrong class", "wrong task, right class", "training image")
+_STRAY = 2.5
+"""So many times farther from the centre than half of its images, an image does not count for an outline."""
 _SMALLEST_OUTLINE = 4
 """Images that a component needs before an ellipse says anything about it."""
 
@@ -59,6 +61,8 @@ def _points(card: RunCard, space: str, colour: str, changed: int) -> tuple[MapDa
         xy=places.xy,
         category=category,
         names=names,
+        # Nobody asks about training images, so under these colours they are the ground for the others.
+        muted=len(names) - 1 if colour in ("retrieved", "correct") else None,
         frame_names=tuple(f"after task {after + 1}: {tasks[after]}" for after in places.after_task),
         rings=(outcome == 2) | (outcome == 3),
         columns=(
@@ -129,8 +133,10 @@ def _outlines(card: RunCard, space: str, colour: str, changed: int) -> tuple[tup
 
 def _cloud(places: np.ndarray) -> tuple[float, float, float, float, float]:
     """Centre, radii and angle of the ellipse around points (n, 2)."""
-    centre = np.median(places, axis=0)  # a few strays shall not move it
-    near = places[np.argsort(np.square(places - centre).sum(1))[: max(_SMALLEST_OUTLINE, len(places) * 9 // 10)]]
+    centre = np.median(places, axis=0)
+    distance = np.sqrt(np.square(places - centre).sum(1))
+    # Strays, and a second cloud far away (a component may hold two kinds of image), shall not stretch the ellipse.
+    near = places[distance <= max(_STRAY * np.median(distance), np.sort(distance)[_SMALLEST_OUTLINE - 1])]
     sizes, axes = np.linalg.eigh(np.cov(near.T))
     rx, ry = 1.5 * np.sqrt(np.maximum(sizes[::-1], 1e-9))
     cx, cy = near.mean(axis=0)

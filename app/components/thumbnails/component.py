@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from urllib.parse import parse_qsl
 
 import streamlit as st
 
 from app.components.browser import joined, number, sheets
 from app.reading.cards import RunCard
 from app.reading.tables import class_names, images
-from app.shell import navigation
+from app.shell import layout
 
 _FOLDER = Path(__file__).parent
 _component = st.components.v2.component(
@@ -61,8 +60,7 @@ def grid(
     )
     followed = result.get("follow")
     if isinstance(followed, int) and links is not None and 0 <= followed < len(links):
-        path, _, query = links[followed].partition("?")
-        st.switch_page(navigation.page(path.strip("./") or navigation.DEFAULT), query_params=parse_qsl(query))
+        layout.open_link(links[followed])
 
 
 def _rerun() -> None:
