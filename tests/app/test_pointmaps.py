@@ -77,7 +77,7 @@ def test_one_stray_image_does_not_move_an_outline() -> None:
 
 def test_a_second_cloud_far_away_does_not_stretch_an_outline() -> None:
     random = np.random.default_rng(0)
-    near, far = random.normal(0, 1, (40, 2)), random.normal(0, 1, (25, 2)) + [60, 0]
+    near, far = random.normal(0, 1, (40, 2)), random.normal((60, 0), 1, (25, 2))
     cx, cy, rx, ry, _ = run_points._cloud(np.concatenate([near, far]))
     assert abs(cx) < 1.5 and abs(cy) < 1.5 and rx < 4 and ry > 0.5
     assert all(0 < side < 1e-3 for side in run_points._cloud(np.ones((5, 2)))[2:4])  # all in one place

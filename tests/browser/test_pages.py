@@ -47,7 +47,7 @@ def test_first_screen_teaches_measured_numbers(page, server):
     opened(page, server, wait="canvas.points")
     settled(page)
     found = json.loads((RECORDED_RUNS / DEMO / "metrics.json").read_text())
-    text = page.locator("[data-testid=stMainBlockContainer]").inner_text()
+    text = page.locator(".story").inner_text()  # a component is not part of the text around it
     for key in ("final_accuracy", "retrieval_accuracy"):
         assert f"{found[key]:.1%}" in text, key
     assert f"{100 * found['forgetting']:.1f} points" in text
@@ -69,6 +69,22 @@ def test_a_mistake_is_two_clicks_from_the_start(page, server):
     page.get_by_role("link", name="See why").click()
     page.wait_for_url("**/errors?*")
     assert int(query(page)["image"]) >= 0
+
+
+def test_numbers_of_the_story_lead_to_images_without_a_new_page(page, server):
+    opened(page, server, wait=".story .number")
+    page.evaluate("window.stayed = true")
+    page.locator(".story .number").filter(has_text="mistakes").click()
+    page.wait_for_url("**/errors*")
+    page.locator(".thumbnails, .answers, table").first.wait_for(timeout=30_000)
+    assert page.evaluate("window.stayed")
+
+
+def test_another_story_is_one_click_away(page, server):
+    opened(page, server, wait=".story .tile")
+    page.locator(".story .tile:not([aria-current])").first.click()
+    page.wait_for_url("**/?run=*")
+    page.locator(".story .tile[aria-current]").wait_for(timeout=30_000)
 
 
 def test_pages_keep_run_and_task(page, server):
