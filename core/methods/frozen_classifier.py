@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from core.methods.base import PAST_IS_FROZEN, Method, TaskState, best_class, best_per_task
+from core.methods.base import PAST_IS_FROZEN, Method, best_class, best_per_task
 from core.methods.inputs import Inputs
 
 
@@ -40,6 +40,3 @@ class FrozenClassifier(Method):
 
     def scores_inside(self, inputs: Inputs, task: int) -> Tensor:
         return self.class_scores(inputs.frozen)[:, list(self.classes[task])]
-
-    def load_task(self, task: int, classes: tuple[int, ...], state: TaskState) -> None:
-        self.classes.append(classes)

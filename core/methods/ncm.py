@@ -6,38 +6,57 @@ features that `retrieval.features` names.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+import numpy as np
 import torch
 from torch import Tensor
 
-from core.methods.base import TaskState
 from core.methods.frozen_classifier import FrozenClassifier
 from core.methods.inputs import Inputs
+from core.retrieval.kept import Kept
 
 
 class NearestClassMean(FrozenClassifier):
     """score_c(x) = −‖x − μ_c‖²."""
 
-    means: Tensor
-
     def begin_task(self, task: int, classes: tuple[int, ...], generator: torch.Generator) -> None:
         super().begin_task(task, classes, generator)
         if task == 0:
-            self.means = torch.zeros(0, self.features, device=self.device)
+            self.means = ClassMeans(self.device)
 
     def end_task(self, task: int, inputs: Inputs) -> None:
-        members = [inputs.frozen[inputs.labels == label].mean(0) for label in self.classes[task]]
-        self.means = torch.cat([self.means, torch.stack(members)])
+        self.means.add([inputs.frozen[inputs.labels == label].mean(0) for label in self.classes[task]])
 
     def class_scores(self, frozen: Tensor) -> Tensor:
-        return -torch.cdist(frozen, self.means).square()
+        return -torch.cdist(frozen, self.means.joined()).square()
 
-    def task_state(self, task: int) -> TaskState:
-        return TaskState(mixture={"class_means": self.means[list(self.classes[task])].cpu().numpy()})
+    @property
+    def kept(self) -> tuple[Kept, ...]:
+        return (self.means,)
 
-    def load_task(self, task: int, classes: tuple[int, ...], state: TaskState) -> None:
-        self.begin_task(task, classes, torch.Generator())
-        means = torch.from_numpy(state.mixture["class_means"]).to(self.device)
-        self.means = torch.cat([self.means, means])
+
+class ClassMeans(Kept):
+    """The mean of each class, task by task."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self.tasks: list[Tensor] = []
+        """Per task: (classes, features)."""
+
+    def add(self, means: list[Tensor]) -> None:
+        """Take in the means (features,) of the classes of the next task."""
+        self.tasks.append(torch.stack(means))
+
+    def joined(self) -> Tensor:
+        """(classes seen, features)."""
+        return torch.cat(self.tasks)
+
+    def task_arrays(self, task: int) -> dict[str, np.ndarray]:
+        return {"class_means": self.tasks[task].cpu().numpy()}
+
+    def load_task(self, arrays: Mapping[str, np.ndarray]) -> None:
+        self.tasks.append(torch.from_numpy(arrays["class_means"]).to(self.device))
 
 
 METHOD = NearestClassMean

@@ -6,7 +6,6 @@ Published: RanPAC (arXiv 2307.02251) without its first-session adaptation. Our d
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import ClassVar
 
 import torch
@@ -14,10 +13,10 @@ from pydantic import Field
 from torch import Tensor
 
 from core.config import Section
-from core.methods.base import TaskState
 from core.methods.frozen_classifier import FrozenClassifier
 from core.methods.inputs import Inputs
 from core.methods.ridge import RandomFeatureRidge
+from core.retrieval.kept import Kept
 
 
 class Options(Section):
@@ -42,23 +41,9 @@ class RanPac(FrozenClassifier):
     def class_scores(self, frozen: Tensor) -> Tensor:
         return self.ridge(frozen)
 
-    def task_state(self, task: int) -> TaskState:
-        return TaskState()
-
-    def load_task(self, task: int, classes: tuple[int, ...], state: TaskState) -> None:
-        self.begin_task(task, classes, torch.Generator())
-
-    def shared_state(self) -> dict[str, Tensor]:
-        return self.ridge.state()
-
-    def load_shared(self, state: Mapping[str, Tensor]) -> None:
-        self.ridge.load(state)
-
-    def answer_state(self) -> dict[str, Tensor]:
-        return self.ridge.answer_state()
-
-    def load_answer(self, state: Mapping[str, Tensor]) -> None:
-        self.ridge.load_answer(state)
+    @property
+    def kept(self) -> tuple[Kept, ...]:
+        return (self.ridge,)
 
 
 METHOD = RanPac

@@ -13,11 +13,12 @@ import torch
 from torch import Tensor
 
 from core.errors import UserError
+from core.retrieval.kept import Kept
 
 _RIDGES = tuple(10.0**power for power in range(-5, 2))
 
 
-class RandomFeatureRidge:
+class RandomFeatureRidge(Kept):
     """Class scores (n, classes) of features x (n, width)."""
 
     def __init__(self, width: int, random_features: int, seed: int, device: torch.device) -> None:
@@ -56,7 +57,7 @@ class RandomFeatureRidge:
         errors = [(check @ _solve(gram, cross, ridge) - targets[held_out]).square().mean() for ridge in _RIDGES]
         return _RIDGES[int(torch.stack(errors).nan_to_num(torch.inf).argmin())]
 
-    def state(self) -> dict[str, Tensor]:
+    def shared_state(self) -> dict[str, Tensor]:
         """For the shared file of the run folder; the projection comes back from the seed."""
         return {
             "ridge.gram": self.gram.cpu(),
@@ -64,8 +65,8 @@ class RandomFeatureRidge:
             "ridge.weight": torch.tensor([self.ridge], dtype=torch.float64),
         }
 
-    def load(self, state: Mapping[str, Tensor]) -> None:
-        """Take back what `state` returned."""
+    def load_shared(self, state: Mapping[str, Tensor]) -> None:
+        """Take back what `shared_state` returned."""
         device = self.gram.device
         if state["ridge.gram"].shape != self.gram.shape:
             raise UserError("The run's random features are of another size than its configuration says: it is damaged.")

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from core.adapters.updates import Updates
 from core.config import Section
-from core.methods.base import Step, TaskState
+from core.methods.base import Step
 from core.methods.gated import Gated, GateOptions, Gating
 from core.methods.inputs import Inputs
 from core.methods.shared_model import OneAdapter
@@ -55,19 +55,17 @@ class SelectiveLora(Gated, OneAdapter):
     def end_task(self, task: int, inputs: Inputs) -> None:
         self.gating.finish()
 
-    def gates(self) -> dict[str, Any]:
-        return {**super().gates(), "blocks": {**self.block_gates.describe(), "history": self.gating.history}}
+    def gates(self, task: int) -> dict[str, Any]:
+        return {**super().gates(task), "blocks": {**self.block_gates.describe(), "history": self.gating.history}}
 
-    def task_state(self, task: int) -> TaskState:
+    def adapter_state(self, task: int) -> dict[str, Tensor]:
         """Without the adapters of gates that a budget closed: they are zero and cost no bytes."""
-        state = super().task_state(task)
-        state.adapter = {key: value for key, value in state.adapter.items() if key not in self._cleared()}
-        return state
+        return {key: value for key, value in super().adapter_state(task).items() if key not in self._cleared()}
 
-    def restore(self, saved: Mapping[str, Tensor]) -> None:
+    def load_trained(self, task: int, adapter: Mapping[str, Tensor], head: Mapping[str, Tensor]) -> None:
         own = self.state_dict()
-        self.block_gates.load_state_dict({key: saved[f"block_gates.{key}"] for key in self.block_gates.state_dict()})
-        super().restore({**{key: torch.zeros_like(own[key]) for key in self._cleared()}, **saved})
+        self.block_gates.load_state_dict({key: adapter[f"block_gates.{key}"] for key in self.block_gates.state_dict()})
+        super().load_trained(task, {**{key: torch.zeros_like(own[key]) for key in self._cleared()}, **adapter}, head)
         self.gating.settle()
 
     def _cleared(self) -> set[str]:

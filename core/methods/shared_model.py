@@ -16,7 +16,7 @@ from core.adapters.merge import merged
 from core.adapters.updates import Updates
 from core.backbones.vit import Backbone
 from core.config import RunConfig
-from core.methods.base import Method, Step, TaskState, best_class, best_per_task, embedded
+from core.methods.base import Method, Step, best_class, best_per_task, embedded
 from core.methods.heads import TaskHeads
 from core.methods.inputs import Inputs
 
@@ -92,23 +92,22 @@ class SharedModel(Method):
     def scores_inside(self, inputs: Inputs, task: int) -> Tensor:
         return self.class_scores(inputs)[:, list(self.classes[task])]
 
-    def gates(self) -> dict[str, Any]:
-        """For gates.json."""
+    def gates(self, task: int) -> dict[str, Any]:
         return describe(self.present_updates())
 
-    def task_state(self, task: int) -> TaskState:
-        # One model: the newest task's folder holds all of it, and the earlier folders what it was then.
-        adapter = {key: value.detach().cpu().clone() for key, value in self.state_dict().items()}
-        head = {key: adapter.pop(key) for key in list(adapter) if key.startswith("heads.")}
-        return TaskState(adapter=adapter, head=head, gates=self.gates())
+    def adapter_state(self, task: int) -> dict[str, Tensor]:
+        """Every tensor but the heads': the newest task's folder holds all of the one model, the earlier what it was."""
+        return {key: value for key, value in self._tensors().items() if not key.startswith("heads.")}
 
-    def load_task(self, task: int, classes: tuple[int, ...], state: TaskState) -> None:
-        self.begin_task(task, classes, torch.Generator())
-        self.restore({**state.adapter, **state.head})
+    def head_state(self, task: int) -> dict[str, Tensor]:
+        return {key: value for key, value in self._tensors().items() if key.startswith("heads.")}
 
-    def restore(self, saved: Mapping[str, Tensor]) -> None:
-        """Take back every tensor of `state_dict`."""
+    def _tensors(self) -> dict[str, Tensor]:
+        return {key: value.detach().cpu().clone() for key, value in self.state_dict().items()}
+
+    def load_trained(self, task: int, adapter: Mapping[str, Tensor], head: Mapping[str, Tensor]) -> None:
         # `joint` begins all tasks before it saves any, so a folder may hold heads that are not there yet.
+        saved = {**adapter, **head}
         self.load_state_dict({key: saved[key] for key in self.state_dict()})
 
 

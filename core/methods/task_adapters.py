@@ -50,10 +50,13 @@ class TaskAdapters(Method):
         self.own_spaces = LikelihoodRetriever(config, device) if mode == "likelihood" else None
 
     def begin_task(self, task: int, classes: tuple[int, ...], generator: torch.Generator) -> None:
+        self._add_head(classes)
+        self.grow(task, generator)
+
+    def _add_head(self, classes: tuple[int, ...]) -> None:
         self.classes.append(classes)
         self.heads.requires_grad_(False)
         self.heads.add(len(classes))
-        self.grow(task, generator)
 
     def start_heads(self, tasks: Sequence[int], inputs: Inputs) -> None:
         self.heads.start(tasks, inputs.embedding(tasks[-1]), inputs.labels)
@@ -166,58 +169,21 @@ class TaskAdapters(Method):
         answering = 1 if mode == "oracle" else min(self.config.retrieval.shortlist, self.tasks)
         return True, min(answering + self.first_adapter, self.tasks)
 
-    def nearest_component(self, inputs: Inputs, tasks: Tensor) -> Tensor:
-        if self.shared_space:
-            return self.shared_space.nearest_component(self.shared_features(inputs), tasks)
-        if self.own_spaces:
-            return self.own_spaces.nearest_component(inputs, tasks)
-        return super().nearest_component(inputs, tasks)
-
-    def whitened(self, inputs: Inputs) -> Tensor | None:
-        return self.shared_space.whitening(self.shared_features(inputs)) if self.shared_space else None
-
     def task_mixtures(self) -> list[GaussianMixture] | None:
         """With a shortlist of several tasks retrieval starts from these densities, and the adapters then re-rank."""
         told = self.config.retrieval.mode == "oracle"
         return self.shared_space.task_mixtures() if self.shared_space and not told else None
 
-    def own_mixtures(self) -> list[GaussianMixture] | None:
-        return self.own_spaces.task_mixtures() if self.own_spaces else None
-
-    def in_own_space(self, inputs: Inputs, task: int) -> Tensor:
-        if not self.own_spaces:
-            return super().in_own_space(inputs, task)
-        return self.own_spaces.projected(inputs.embedding(task), task)
-
     def gates(self, task: int) -> dict[str, Any]:
-        """For gates.json."""
         return describe(self.updates(task))
 
-    def task_state(self, task: int) -> TaskState:
-        head = {key: value.detach().cpu().clone() for key, value in self.heads.heads[task].state_dict().items()}
-        retriever = self.shared_space or self.own_spaces
-        mixture = retriever.task_arrays(task) if retriever else {}
-        return TaskState(self.adapter_state(task), head, mixture, self.gates(task))
+    def head_state(self, task: int) -> dict[str, Tensor]:
+        return {key: value.detach().cpu().clone() for key, value in self.heads.heads[task].state_dict().items()}
 
-    def load_task(self, task: int, classes: tuple[int, ...], state: TaskState) -> None:
-        self.classes.append(classes)
-        self.heads.requires_grad_(False)
-        self.heads.add(len(classes)).load_state_dict(state.head)
-        self.load_adapter(task, state.adapter)
-        retriever = self.shared_space or self.own_spaces
-        if retriever:
-            retriever.load_task(state.mixture)
+    def make_room(self, task: int, classes: tuple[int, ...], state: TaskState) -> None:
+        """For the head alone: `load_adapter` adds the adapter, in the size that was saved."""
+        self._add_head(classes)
 
-    def shared_state(self) -> dict[str, Tensor]:
-        return self.shared_space.shared_state() if self.shared_space else {}
-
-    def load_shared(self, state: Mapping[str, Tensor]) -> None:
-        if self.shared_space:
-            self.shared_space.load_shared(state)
-
-    def answer_state(self) -> dict[str, Tensor]:
-        return self.shared_space.answer_state() if self.shared_space else {}
-
-    def load_answer(self, state: Mapping[str, Tensor]) -> None:
-        if self.shared_space:
-            self.shared_space.load_answer(state)
+    def load_trained(self, task: int, adapter: Mapping[str, Tensor], head: Mapping[str, Tensor]) -> None:
+        self.heads.heads[task].load_state_dict(dict(head))
+        self.load_adapter(task, adapter)

@@ -29,6 +29,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from core.config import RunConfig
+from core.retrieval.kept import Kept
 from core.retrieval.mixture import (
     GaussianMixture,
     Mixture,
@@ -47,7 +48,7 @@ _ROWS = 4096
 """Images scored at a time, so that memory stays bounded for any number of images."""
 
 
-class WhitenedRetriever:
+class WhitenedRetriever(Kept):
     """Scores tasks, and classes, of frozen features (n, features). Class numbers follow the order of the tasks."""
 
     def __init__(self, clustering: Clustering, features: int, config: RunConfig, device: torch.device) -> None:
@@ -196,7 +197,7 @@ class WhitenedRetriever:
         self.whitening = Whitening(centre.to(self.device), projection.to(self.device))
 
 
-class LikelihoodRetriever:
+class LikelihoodRetriever(Kept):
     """log p_k(embedding with adapter k), for every task k."""
 
     def __init__(self, config: RunConfig, device: torch.device) -> None:

@@ -15,6 +15,7 @@ _METHODS = {
     "lda": "LDA on frozen features",
     "ncm": "Nearest class mean",
     "ranpac": "RanPAC",
+    "lwf": "Learning without forgetting",
     "o-lora": "O-LoRA",
     "sd-lora": "SD-LoRA",
     "selective-lora": "Selective LoRA",

@@ -132,3 +132,20 @@ def _sections() -> dict[str, set[str]]:
     for method in method_names():
         sections["method"] |= set(method_class(method).Options.model_fields)
     return sections
+
+
+def test_the_worked_example_is_the_method_and_is_short() -> None:
+    """docs/adding-a-method.md shows the whole of lwf.py below its docstring, which has at most 40 lines of code."""
+    text = (ROOT / "core" / "methods" / "lwf.py").read_text(encoding="utf-8")
+    below = text[text.index("from __future__") :]
+    shown = re.search(r"```python\n(.*?)```", (ROOT / "docs" / "adding-a-method.md").read_text(encoding="utf-8"), re.S)
+    assert shown and shown[1].strip() == below.strip()
+    tree = ast.parse(text)
+    code = [
+        node for node in ast.walk(tree)
+        if isinstance(node, ast.stmt) and not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))
+    ]  # fmt: skip
+    lines = {line for node in code if not isinstance(node, ast.ClassDef | ast.FunctionDef | ast.For | ast.With)
+             for line in range(node.lineno, node.end_lineno + 1)}  # fmt: skip
+    lines |= {node.lineno for node in code}
+    assert len(lines) <= 40, len(lines)

@@ -16,7 +16,7 @@ from tests.unit.learning import build, images, inputs_for, learn
 from tests.unit.test_gates import clip  # noqa: F401  the fixture
 
 PROJECTIONS = ("q", "k", "v", "o", "fc1", "fc2")
-SHARED = ["sequential", "joint", "selective-lora", "o-lora", "sd-lora"]
+SHARED = ["sequential", "joint", "lwf", "selective-lora", "o-lora", "sd-lora"]
 
 
 @pytest.fixture(params=["tiny", "clip"])

@@ -12,7 +12,7 @@ from core.methods.base import PAST_IS_FROZEN, Step, best_class, best_per_task
 from tests.unit.learning import TASKS, build, embed_each, images, inputs_for, learn, learned_and_loaded
 
 METHODS = sorted(method_names())
-TRAINED = ["joint", "o-lora", "proteus", "sd-lora", "selective-lora", "sequential", "taps"]
+TRAINED = ["joint", "lwf", "o-lora", "proteus", "sd-lora", "selective-lora", "sequential", "taps"]
 RETRIEVALS = ["whitened", "likelihood", "means", "kmeans", "energy", "oracle"]
 
 
@@ -38,6 +38,7 @@ def test_the_registry_is_complete():
         "lda",
         "ranpac",
         "o-lora",
+        "lwf",
         "sd-lora",
         "proteus",
         "selective-lora",
