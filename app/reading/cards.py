@@ -40,6 +40,9 @@ class RunCard:
     created: str = ""
     """ISO 8601, UTC; empty while the run waits for its turn."""
     classes: int = 0
+    fingerprint: str = ""
+    """Of the images and their tasks: runs that share it learned the same in the same order."""
+    backbone: str = ""
     accuracy: float | None = None
     """Final accuracy with the task unknown, the mean over tasks; this and the next two are None before the end."""
     forgetting: float | None = None
@@ -62,6 +65,8 @@ class _About(NamedTuple):
     tasks: int = 0
     created: str = ""
     classes: int = 0
+    fingerprint: str = ""
+    backbone: str = ""
     accuracy: float | None = None
     forgetting: float | None = None
     retrieval: float | None = None
@@ -119,6 +124,8 @@ def _about(folder: Path, changed: int) -> _About:
         len(manifest.tasks),
         manifest.created,
         len(manifest.class_names),
+        manifest.stream_fingerprint,
+        manifest.backbone.name,
         _number(run.metrics, "final_accuracy"),
         _number(run.metrics, "forgetting"),
         _number(run.metrics, "retrieval_accuracy"),

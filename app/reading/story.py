@@ -87,10 +87,14 @@ def stories(cards: Sequence[RunCard]) -> list[RunCard]:
 
 
 def peers(card: RunCard, cards: Sequence[RunCard]) -> dict[str, RunCard]:
-    """Other finished runs of the same stream by method, the first of each as listed."""
+    """Other finished runs of the same images in the same tasks by method, the first of each as listed."""
     found: dict[str, RunCard] = {}
     for other in cards:
-        same = other.stream == card.stream and other.tasks == card.tasks
-        if other.ready and same and other.name != card.name and other.accuracy is not None:
+        if (
+            other.ready
+            and other.fingerprint == card.fingerprint
+            and other.name != card.name
+            and other.accuracy is not None
+        ):
             found.setdefault(other.method, other)
     return found

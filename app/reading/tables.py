@@ -170,12 +170,12 @@ def gates(card: RunCard) -> list[dict[str, Any]]:
     return _gates(card.folder, stamp(card.folder))
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=1024)  # small, and a page may ask for that of every run
 def _manifest(folder: Path, changed: int) -> Manifest:
     return Run(folder).manifest
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=1024)
 def _metrics(folder: Path, changed: int) -> Mapping[str, Any]:
     return MappingProxyType(Run(folder).metrics)
 

@@ -53,7 +53,7 @@ def adapter(manifest: Manifest, gates: Gates, found: Mapping[str, Any]) -> str:
     if kind(manifest, gates) == "none":
         return (
             "This method trains **no adapter**: it keeps sums and means of the frozen embeddings, which is quick and "
-            "forgets little. Open a run of another method to see an adapter."
+            "overwrites nothing. Open a run of another method to see an adapter."
         )
     trained = (found.get("trainable_parameters_per_task") or [0])[0]
     norms = block_norms(gates[0], manifest.backbone.depth)
@@ -68,12 +68,22 @@ def adapter(manifest: Manifest, gates: Gates, found: Mapping[str, Any]) -> str:
 
 def next_task(manifest: Manifest, gates: Gates, found: Mapping[str, Any]) -> str:
     """Step 3."""
+    if _at_once(manifest, found):
+        return "This method learned **all tasks at once**: none comes after another, and none can overwrite another."
     how = {
         "own": "Each task gets **an adapter of its own**, and those of earlier tasks are never touched again.",
-        "shared": "All tasks share **one adapter**, which the next task goes on training: what it overwrites is lost.",
+        "shared": "All tasks share **one model**, which the next task goes on changing: it may overwrite what was known.",
         "none": "The next task only adds its own means and sums to what is kept.",
     }[kind(manifest, gates)]
-    return f"{how} {_reuse(gates)}{_first_task(found)}"
+    overwrites = kind(manifest, gates) == "shared"
+    return f"{how} {_reuse(gates)}{_first_task(found, overwrites)}"
+
+
+def _at_once(manifest: Manifest, found: Mapping[str, Any]) -> bool:
+    """Whether nothing was measured before the last task: all were learned together."""
+    rows = found.get("matrices", {}).get("class_incremental", [])
+    measured = [task for task, row in enumerate(rows) if any(value is not None for value in row)]
+    return len(manifest.tasks) > 1 and measured == [len(manifest.tasks) - 1]
 
 
 def _reuse(gates: Gates) -> str:
@@ -88,11 +98,16 @@ def _reuse(gates: Gates) -> str:
     )
 
 
-def _first_task(found: Mapping[str, Any]) -> str:
+def _first_task(found: Mapping[str, Any], overwrites: bool) -> str:
     first = first_task_accuracy(found)
     if len(first) < 2:
         return ""
-    return f"On the first task, accuracy went from **{_percent(first[0])}** to **{_percent(first[-1])}** at the end."
+    went = f"On the first task, accuracy went from **{_percent(first[0])}** to **{_percent(first[-1])}** at the end."
+    if overwrites or first[-1] >= first[0]:
+        return went
+    told = found.get("matrices", {}).get("task_aware", [])
+    still = f": told the task, it is still **{_percent(told[-1][0])}**" if told and told[-1][0] is not None else ""
+    return f"{went} Nothing was overwritten, but every new task is one more to be confused with{still}."
 
 
 def first_task_accuracy(found: Mapping[str, Any]) -> list[float]:
@@ -111,8 +126,7 @@ def clusters(components: Sequence[int]) -> str:
     return (
         "To recognise a task later without its images, its embeddings are summed up as a few *components*: a mean and "
         "a count each. How many are needed is found by the data (a Dirichlet-process Gaussian mixture, DP-GMM, or one "
-        f"component a class). Here the tasks have **{_list(components)}** components. Below, the images that lie in "
-        "each component of one task."
+        f"component a class). Here {_list(components)}. Below, the images that lie in each component of one task."
     )
 
 
@@ -122,7 +136,7 @@ def retrieve(found: Mapping[str, Any]) -> str:
     also = f" and among the first two for **{_percent(second)}**" if second is not None else ""
     return (
         "At test time nobody says which task an image belongs to. Each task is scored, and **the best score names the "
-        f"task**: the *retrieved task*, whose adapter and head then answer. The right task comes first for "
+        f"task**: the *retrieved task*, and the answer is one of its classes. The right task comes first for "
         f"**{_percent(found.get('retrieval_accuracy'))}** of the images{also}. Below, one image: bars are gaps to the "
         "best task."
     )
@@ -144,12 +158,13 @@ def mistakes(found: Mapping[str, Any]) -> str:
 
 
 def _list(numbers: Sequence[int]) -> str:
+    """How many components each task has, as a clause."""
     words = [str(number) for number in numbers]
     if len(set(words)) == 1:
-        return f"{words[0]} each" if len(words) > 1 else words[0]
+        return f"every task has **{words[0]}**" if len(words) > 1 else f"the task has **{words[0]}**"
     if len(words) > 6:
-        return f"{min(numbers)} to {max(numbers)}"
-    return f"{', '.join(words[:-1])} and {words[-1]}"
+        return f"a task has **{min(numbers)} to {max(numbers)}**"
+    return f"the tasks have **{', '.join(words[:-1])} and {words[-1]}**"
 
 
 def _count(number: float) -> str:

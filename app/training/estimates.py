@@ -29,6 +29,8 @@ from core.runs.store import Run
 
 REFERENCES = 5
 """So many of the newest comparable runs are used."""
+_LATEST = 60
+"""Runs of one's own that are looked at, the newest."""
 _STEP_PASSES = 2.5
 """Forward passes that one training image costs, its backward pass included."""
 _UNTRAINED = ("lda", "ncm")
@@ -199,8 +201,9 @@ def _scaled(one: Reference, planned: Work, rate: float) -> float:
 
 
 def references() -> tuple[Reference, ...]:
-    """Every finished run that says how long it took, the newest of this machine first."""
-    cards = [card for card in available() if card.ready]
+    """Finished runs that say how long they took, the newest of this machine first."""
+    ready = [card for card in available() if card.ready]
+    cards = [card for card in ready if card.recorded] + [card for card in ready if not card.recorded][:_LATEST]
     found = [_reference(card.folder, card.recorded, stamp(card.folder)) for card in cards]
     return tuple(one for one in found if one is not None)
 

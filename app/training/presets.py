@@ -23,7 +23,11 @@ PRESETS = (
     Preset("proteus", "One adapter per task", "Proteus: what was learned stays frozen; a clustering finds the task."),
     Preset("sequential", "Watch it forget", "One adapter is trained on every task in turn and loses the earlier ones."),
     Preset("lda", "No training at all", "The frozen model with a linear classifier: how hard is the stream really?"),
-    Preset("joint", "All tasks at once", "One adapter sees all images together: about the best that can be hoped for."),
+    Preset(
+        "joint",
+        "All tasks at once",
+        "One adapter sees all images together: what learning in sequence is measured against.",
+    ),
 )
 
 Choices = Mapping[str, Any]

@@ -119,13 +119,12 @@ def _one_task(card: RunCard, maps: list[BlockMap], task: int) -> None:
     figure = block_figure(found, names, shown, ground)
     plots.draw(figure, key=f"blocks-{card.name}-{task}-{scale}", alt=_alt(found, names, task))
     whose = (
-        "this task's own adapter"
+        "this task's own adapter moves"
         if _own_adapters(card)
-        else "the one adapter that all tasks share, as this task left it,"
+        else "everything learned up to this task, in the one model that all tasks share, has moved"
     )
     caption(
-        f"how far {whose} moves each layer's weights (Frobenius norm of ΔW). Grey: never touched; “off”: its gate "
-        "is closed.",
+        f"how far {whose} each layer's weights (Frobenius norm of ΔW). Grey: never touched; “off”: its gate is closed.",
         "the strongest colour, and whether q (what attention looks for) or v (what it passes on) changes more.",
         "a block that nobody changes is computed once for all tasks, and costs nothing to keep.",
     )
@@ -236,7 +235,7 @@ def _all_tasks(card: RunCard, maps: list[BlockMap], task: int) -> None:
         "the first task, which often has more units than later ones; columns that every task uses.",
         "where all tasks change the same layer, they can get into each other's way."
         if not _own_adapters(card)
-        else "every task needs somewhat different layers; a fixed choice of layers is a compromise.",
+        else "a layer that a task moves far is one where the frozen model did not do for it.",
     )
 
 

@@ -53,7 +53,7 @@ def render() -> None:
 
 
 def _stream(card: RunCard) -> str:
-    return manifest(card).stream_fingerprint
+    return card.fingerprint
 
 
 def _choice(card: RunCard) -> list[RunCard]:

@@ -14,7 +14,7 @@ from app.figures import accuracy as figures
 from app.figures import plots
 from app.reading import accuracy
 from app.reading.cards import RunCard
-from app.reading.tables import Predictions, class_names, manifest, metrics, predictions, task_names
+from app.reading.tables import Predictions, class_names, metrics, predictions, task_names
 from app.shell import layout
 from app.shell.address import current_task, link, parameter, set_parameters
 from app.shell.run_choice import available
@@ -22,6 +22,8 @@ from core.evaluation import metrics as measures
 
 _SHOWN = 60
 """Thumbnails below the matrix."""
+_MOST = 24
+"""Runs on one axis: more curves cannot be told apart."""
 
 
 def render() -> None:
@@ -48,21 +50,30 @@ def _tiles(found: dict[str, np.ndarray], after: int) -> None:
     aware = seen.get("task_aware")
     learned = float(np.mean(np.diagonal(a)))
     values = (
-        ("When just learned", learned, "Mean accuracy on each task right after it was learned."),
-        (f"After task {after + 1}", measures.final_accuracy(a), "Mean accuracy on the tasks learned by now."),
+        ("When just learned", plots.percent(learned, 1), "Mean accuracy on each task right after it was learned."),
         (
-            "Forgetting",
-            measures.forgetting(a),
+            f"After task {after + 1}",
+            plots.percent(measures.final_accuracy(a), 1),
+            "Mean accuracy on the tasks learned by now.",
+        ),
+        (
+            "Forgetting, points",
+            _points(measures.forgetting(a)),
             "How far earlier tasks have fallen from the best they ever were, on average. Below zero they have gained.",
         ),
         (
-            "Lost to retrieval",
-            float("nan") if aware is None else measures.oracle_gap(a, aware),
+            "Lost to retrieval, points",
+            _points(float("nan") if aware is None else measures.oracle_gap(a, aware)),
             "Accuracy with the task given minus accuracy without: what picking the task costs.",
         ),
     )
     for column, (label, value, meaning) in zip(st.columns(len(values)), values, strict=True):
-        column.metric(label, plots.percent(value, 1), help=meaning, border=True)
+        column.metric(label, value, help=meaning, border=True)
+
+
+def _points(share: float) -> str:
+    """A difference of two shares."""
+    return "–" if np.isnan(share) else f"{100 * share:.1f}"
 
 
 def _matrix(card: RunCard, found: dict[str, np.ndarray], after: int) -> None:
@@ -186,8 +197,8 @@ def _over_time(card: RunCard, found: dict[str, np.ndarray], after: int) -> None:
         plots.draw(figure, key=f"curves-{card.name}", alt="Accuracy on each task over task time.")
         caption(
             "the accuracy on each task from the moment it was learned, with the task unknown.",
-            "a step down when one particular task arrives: the two are probably alike.",
-            "sudden loss has a cause that can be found; a slow slope is wear.",
+            "a step down when one particular task arrives: the two may have classes that look alike.",
+            "a sudden loss points to one later task; a slow slope to many that each take a little.",
         )
     with right:
         st.subheader("If the task were known", anchor=False)
@@ -208,8 +219,8 @@ def _oracle(card: RunCard, found: dict[str, np.ndarray], after: int) -> None:
     plots.draw(figure, key=f"oracle-{card.name}", alt="Accuracy per task without and with the task given.")
     caption(
         "for each task, the accuracy when the model must find the task (dot) and when it is told (ring).",
-        "long bars: there the adapter still knows, but is not picked.",
-        "this part of forgetting is a retrieval error, and needs no new training to repair.",
+        "long bars: there the classes of the task are still told apart, but the task is not found.",
+        "what lies between dot and ring is lost in finding the task, and only the rest inside it.",
     )
 
 
@@ -219,7 +230,7 @@ def _methods(card: RunCard, after: int) -> None:
     peers = same_stream(card)
     ground = plots.theme()
     place = [peer.name for peer in peers].index(card.name)
-    seen = [accuracy.seen_accuracy(accuracy.matrices(metrics(p), p.tasks)["class_incremental"]) for p in peers]
+    seen = [accuracy.seen_accuracy(_matrices(p)["class_incremental"]) for p in peers]
     lines = figures.run_lines(distinct_titles(peers), seen, place, ground)
     figure = figures.run_curves(lines, card.tasks, ground, at=after)
     plots.draw(figure, key="methods", alt=_methods_alt(lines))
@@ -240,10 +251,8 @@ def _methods(card: RunCard, after: int) -> None:
 
 def _beaten(card: RunCard, peers: list[RunCard]) -> None:
     """Says so where a frozen backbone with a simple classifier does better than this run."""
-    backbone = manifest(card).backbone.name
-    frozen = [peer for peer in peers if peer.method == "lda" and manifest(peer).backbone.name == backbone]
-    own = metrics(card).get("final_accuracy")
-    best = max((metrics(peer).get("final_accuracy") or 0.0 for peer in frozen), default=0.0)
+    frozen = [peer for peer in peers if peer.method == "lda" and peer.backbone == card.backbone]
+    own, best = card.accuracy, max((peer.accuracy or 0.0 for peer in frozen), default=0.0)
     if own is not None and card.method != "lda" and best > own:
         st.info(
             f"On this stream the same frozen model with a simple classifier (lda) ends at {best:.1%}, above this "
@@ -257,25 +266,30 @@ def _methods_alt(lines: list[plots.Line]) -> str:
 
 
 def same_stream(card: RunCard) -> list[RunCard]:
-    """The finished runs of the same images in the same tasks, `card` among them, with accuracies to draw."""
-    mark = manifest(card).stream_fingerprint
-    return [
+    """Finished runs of the same images in the same tasks, with accuracies to draw: `card`, the recorded ones, and of
+    the others the newest."""
+    alike = [
         other
         for other in available()
-        if other.name == card.name
-        or (
-            other.ready
-            and other.tasks == card.tasks
-            and manifest(other).stream_fingerprint == mark
-            and "class_incremental" in accuracy.matrices(metrics(other), other.tasks)
-        )
+        if other.ready and other.tasks == card.tasks and other.fingerprint == card.fingerprint
     ]
+    kept = [other for other in alike if other.recorded or other.name == card.name]
+    newest = [other for other in alike if other not in kept][: max(0, _MOST - len(kept))]
+    return [
+        other
+        for other in alike
+        if other.name == card.name or ((other in kept or other in newest) and "class_incremental" in _matrices(other))
+    ]
+
+
+def _matrices(card: RunCard) -> dict[str, np.ndarray]:
+    return accuracy.matrices(metrics(card), card.tasks)
 
 
 def distinct_titles(cards: list[RunCard]) -> list[str]:
     """What to call each run beside the others: its title, its backbone where they differ, the end of its name where
     two would still share one."""
-    backbones = [manifest(card).backbone.name for card in cards]
+    backbones = [card.backbone for card in cards]
     differ = len(set(backbones)) > 1
     titles = [f"{card.title} ({name})" if differ else card.title for card, name in zip(cards, backbones, strict=True)]
     return [

@@ -120,8 +120,8 @@ def _next_task(card: RunCard) -> None:
         ]
     )
     caption(
-        "a row a task as it was learned, and how well the first task was still known afterwards.",
-        "the numbers at the right: a fall is forgetting. Move the task slider to go back in time.",
+        "one row per task as it was learned, and how well the first task was still known afterwards.",
+        "the numbers at the right: a fall is forgetting, whatever its cause. Move the task slider to go back in time.",
         "a model that keeps learning is only useful if what it knew before is still there.",
     )
     layout.page_link("All tasks and all times", "forgetting", icon=":material/trending_down:")
@@ -143,7 +143,7 @@ def _clusters(card: RunCard) -> None:
         with pictures:
             thumbnails.grid(card, rows, columns=_PER_COMPONENT, size=64, key=f"how-{component}")
     caption(
-        "a row a component of the task at the slider, with training images that lie in it.",
+        "one row per component of the task at the slider, with training images that lie in it.",
         "what the images of a row have in common, and whether a class needs more than one row.",
         "this summary is all that is left of a task's images when an image of unknown task comes.",
     )
@@ -204,7 +204,7 @@ def _mistakes(card: RunCard) -> None:
     caption(
         "images answered wrongly after the last task: true class → answer.",
         "whether you would have known. Choose an image to see why it was answered so.",
-        "a mistake of retrieval can be mended without training anything again; one inside a task cannot.",
+        "a mistake of retrieval may be mended by retrieving in another way; one inside a task has to be learned.",
     )
 
 
@@ -231,8 +231,9 @@ def _row(name: str, changes: np.ndarray, note: str, most: float) -> str:
 
 def _block(block: int, change: float, most: float) -> str:
     state, share = ("changed", 12 + 43 * change / most) if change > 0 else ("", 0)
-    title = f"block {block + 1}: changed by {change:.3g}" if change > 0 else f"block {block + 1}: frozen"
-    return f'<span class="block {state}" style="--change: {share:.0f}%" title="{title}">{block + 1}</span>'
+    # Counted from 0, as on the page Adapter blocks, in the configuration and in the files.
+    title = f"block {block}: changed by {change:.3g}" if change > 0 else f"block {block}: frozen"
+    return f'<span class="block {state}" style="--change: {share:.0f}%" title="{title}">{block}</span>'
 
 
 _TITLES = (

@@ -109,14 +109,14 @@ def _cost(card: RunCard, found: Mapping[str, Any], answers: Predictions, pair: C
     astray = int((wrong & (answers.retrieved_task != answers.task)).sum())
     names = class_names(card)
     parts = [
-        Part(f"{astray:,} of its {int(wrong.sum()):,} mistakes", link("errors", t=None)),
+        Part(f"{astray:,} of its {int(wrong.sum()):,} mistakes", link("errors", show="task", t=None)),
         Part(f" came from picking the wrong task. {names[pair.label]} and {names[pair.predicted]} cost the most: "),
-        Part(
-            f"{pair.mistakes:,} {'image' if pair.mistakes == 1 else 'images'}",
-            link("errors", view="classes", pair=f"{pair.label}-{pair.predicted}", t=None),
-        ),
-        Part(" of one taken for the other" if pair.mistakes == 1 else " of either taken for the other"),
+        Part(_images(pair.there), _pair_link(pair.label, pair.predicted)),
+        Part(f" of {names[pair.label]} {'was' if pair.there == 1 else 'were'} taken for {names[pair.predicted]}"),
     ]
+    if pair.back:
+        parts += [Part(", and "), Part(f"{pair.back:,}", _pair_link(pair.predicted, pair.label))]
+        parts += [Part(" the other way round")]
     lost = found.get("forgetting")
     if lost is None or lost <= 0:
         return [*parts, Part(".")]
@@ -126,6 +126,14 @@ def _cost(card: RunCard, found: Mapping[str, Any], answers: Predictions, pair: C
         Part(f"{100 * lost:.1f} points", link("errors", fate="forgotten", t=None)),
         Part(" since their best."),
     ]
+
+
+def _images(count: int) -> str:
+    return "1 image" if count == 1 else f"{count:,} images"
+
+
+def _pair_link(label: int, predicted: int) -> str:
+    return link("errors", view="classes", pair=f"{label}-{predicted}", t=None)
 
 
 def _beside(card: RunCard) -> list[Part]:

@@ -241,7 +241,7 @@ def _about(found: Answer) -> None:
         "retrieval done again on the run's stored embeddings, and how far it is *from* the run as it was trained.",
         "a setting that keeps the tasks apart with fewer components, or loses whole tasks; and how far the measured "
         "error is from what the mixtures expect.",
-        "adapters can only be as good as the task that is retrieved; the mixture is a choice, with a price.",
+        "an answer can only be as good as the task that is retrieved; the mixture is a choice, with a price.",
     )
 
 

@@ -71,7 +71,7 @@ def test_stories_are_two_recorded_streams_and_the_newest_of_ones_own(tmp_path: P
 
 def test_peers_are_finished_runs_of_the_same_stream(tmp_path: Path) -> None:
     made = {"a": ("lda", "x"), "b": ("lda", "x"), "c": ("proteus", "x"), "d": ("joint", "y")}
-    listed = [run_card(write_run(tmp_path, n, method=m, stream=s), True) for n, (m, s) in made.items()]
+    listed = [run_card(write_run(tmp_path, n, method=m, stream_fingerprint=s), True) for n, (m, s) in made.items()]
     assert {method: card.name for method, card in peers(listed[0], listed).items()} == {"lda": "b", "proteus": "c"}
 
 

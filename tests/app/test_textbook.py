@@ -58,7 +58,7 @@ def test_borrowed_units_are_counted():
 
 @pytest.mark.parametrize(
     ("components", "said"),
-    [([3], "**3**"), ([2, 2, 2], "2 each"), ([4, 5, 6], "4, 5 and 6"), (list(range(9)), "0 to 8")],
+    [([3], "**3**"), ([2, 2, 2], "every task has **2**"), ([4, 5, 6], "**4, 5 and 6**"), (list(range(9)), "0 to 8")],
 )
 def test_components_are_listed_shortly(components, said):
     assert said in textbook.clusters(components)
@@ -70,3 +70,16 @@ def test_what_was_not_measured_is_left_out_or_dashed():
     assert "all 0" in textbook.mistakes({})
     assert "no adapter" in textbook.adapter(manifest(), [], {})
     assert "accuracy went" not in textbook.next_task(manifest(), [], {})
+
+
+def test_a_fall_without_overwriting_is_explained_with_what_is_still_known():
+    found = FOUND | {"matrices": FOUND["matrices"] | {"task_aware": [[1.0, None], [0.75, 1.0]]}}
+    own = textbook.next_task(manifest(promises=["past_is_frozen"]), [OWN, OWN], found)
+    assert "Nothing was overwritten" in own and "told the task, it is still **75.0%**" in own
+    shared = textbook.next_task(manifest(promises=[]), [OWN, OWN], found)
+    assert "Nothing was overwritten" not in shared and "one model" in shared
+
+
+def test_a_method_that_learned_all_at_once_says_so():
+    found = FOUND | {"matrices": {"class_incremental": [[None, None], [0.25, 0.75]]}}
+    assert "all tasks at once" in textbook.next_task(manifest(), [OWN, OWN], found)

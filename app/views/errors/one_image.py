@@ -97,7 +97,7 @@ def _explain(card: RunCard, answers: Predictions, image: int, key: str, narrow: 
         st.markdown("**What it lies near**")
         for place, found in enumerate(near):
             explanation.component_images(card, found, names, answer, key=f"near-{key}-{place}")
-        st.caption("Images of training where they were kept, the most alike first.")
+        st.caption("Training images, where some were kept; the most alike first.")
     _evidence(card, image, int(answers.after_task[row]), key, narrow)
     _neighbours(card, image, answer, key, narrow)
 
@@ -148,7 +148,7 @@ def _places(narrow: bool) -> list:
     if narrow:
         picture, scores = st.columns([2, 3])
         return [picture, scores, st.container()]
-    return list(st.columns([3, 5, 6], gap="medium"))
+    return list(st.columns([4, 5, 5], gap="medium"))
 
 
 def _facts(card: RunCard, image: int, answer: Answer) -> dict[str, str]:

@@ -37,5 +37,5 @@ def explain_view() -> None:
     caption(
         "test images by their true task and the task they were sent to; the diagonal was sent to the right one.",
         "a dark cell off the diagonal, and whether its mirror image is dark too: two tasks that look alike.",
-        "an image in the wrong task meets the wrong adapter and head, and no class there can be right.",
+        "an image that is sent to a wrong task is given one of its classes, and none of them is right.",
     )
