@@ -72,7 +72,7 @@ def next_task(manifest: Manifest, gates: Gates, found: Mapping[str, Any]) -> str
         return "This method learned **all tasks at once**: none comes after another, and none can overwrite another."
     how = {
         "own": "Each task gets **an adapter of its own**, and those of earlier tasks are never touched again.",
-        "shared": "All tasks share **one model**, which the next task goes on changing: it may overwrite what was known.",
+        "shared": "All tasks share **one model**, which the next task goes on changing: it may overwrite the earlier.",
         "none": "The next task only adds its own means and sums to what is kept.",
     }[kind(manifest, gates)]
     overwrites = kind(manifest, gates) == "shared"

@@ -21,7 +21,7 @@ _METHODS = {
     "selective-lora": "Selective LoRA",
     "taps": "TAPS",
 }
-"""A method that is not here is called by its own name."""
+"""A method that is not here is called by its own name, with a capital letter."""
 _WORDS: dict[str, Callable[[Any], str]] = {
     "seed": lambda value: f"seed {value}",
     "stream.tasks": lambda value: f"{value} tasks",
@@ -57,7 +57,7 @@ _MOST = 3
 
 def method_title(method: str) -> str:
     """A method's name as people write it."""
-    return _METHODS.get(method, method)
+    return _METHODS.get(method) or method[:1].upper() + method[1:].replace("-", " ")
 
 
 def run_title(config: Mapping[str, Any]) -> str:

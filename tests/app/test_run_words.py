@@ -45,8 +45,9 @@ def test_what_changes_no_result_is_not_named() -> None:
     assert title(training={"cache": "off", "device": "cpu"}, record={"thumbnail": 32}) == "Proteus"
 
 
-def test_every_method_has_a_title_without_a_hyphenated_small_name() -> None:
+def test_every_method_has_a_title() -> None:
     assert all(method_title(name)[0].isupper() for name in method_names())
+    assert method_title("somebodys-idea") == "Somebodys idea" and method_title("") == ""
 
 
 anything = some.recursive(
