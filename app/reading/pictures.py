@@ -14,6 +14,8 @@ from app.reading.cards import RunCard
 from app.reading.tables import images
 from core.runs.sprites import cut, read_sheet
 
+_BLUE, _ORANGE = (0, 114, 178), (213, 94, 0)
+
 
 class Pictures:
     """Thumbnails of one run; a sheet is read once for all that are cut out of it."""
@@ -38,3 +40,15 @@ def data_url(picture: Image.Image) -> str:
     target = io.BytesIO()
     picture.save(target, "PNG")
     return f"data:image/png;base64,{base64.b64encode(target.getvalue()).decode()}"
+
+
+def overlay(values: np.ndarray, most: float, *, negative: bool = False) -> str:
+    """A picture with one pixel per patch of `values` (rows, columns), as an address: blue, the stronger the larger.
+
+    With `negative`, what lies below 0 is orange. `most` has the strongest colour.
+    """
+    strength = np.clip(np.abs(values) / max(most, 1e-12), 0, 1)
+    pixels = np.empty((*values.shape, 4), np.uint8)
+    pixels[..., :3] = np.where((negative & (values < 0))[..., None], _ORANGE, _BLUE)
+    pixels[..., 3] = np.rint(225 * strength)
+    return data_url(Image.fromarray(pixels, "RGBA"))

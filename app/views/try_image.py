@@ -15,13 +15,17 @@ from PIL import Image
 
 from app.components import explanation, thumbnails
 from app.components.captions import caption
+from app.components.evidence import details, evidence_view
+from app.components.heat_map import Picture
 from app.reading.answers import answer_said, cluster_near
 from app.reading.cards import RunCard
 from app.reading.tables import images
 from app.shell import demo, layout
 from app.shell.address import link, parameter, set_parameters
 from app.workers.helper import helper
+from app.workers.why import asked
 from core.errors import UserError
+from core.runs.evidence import Evidence
 from core.runs.sprites import PIXEL_ART, read_thumbnail
 
 SOURCES = {"sample": "A test image", "upload": "Upload", "camera": "Camera"}
@@ -149,6 +153,7 @@ def _answered(card: RunCard, picture: bytes) -> None:
     if len(said["classes"]) > 1:
         st.markdown("**Inside the task: which class, and what spoke for it**")
         explanation.inside(said["classes"])
+    _evidence(card, picture)
     st.markdown("**What it lies near**")
     explanation.component_images(card, near, names, answer, key=f"try-near-{card.name}")
     _truth(card)
@@ -157,6 +162,22 @@ def _answered(card: RunCard, picture: bytes) -> None:
         "a picture of something the run never saw: it is still sent to some task, and answered there.",
         "the model does not know that it does not know; the gap between tasks says how sure it is of the task only.",
     )
+
+
+def _evidence(card: RunCard, picture: bytes) -> None:
+    """Where in the picture the decision comes from, and what the model looks at."""
+    if card.tasks < 2:
+        return
+    st.markdown("**Where the decision comes from**")
+    try:
+        found = asked(card, picture)
+    except UserError as error:
+        layout.problem_line(str(error))
+        return
+    evidence, names = Evidence.from_document(found), explanation.names_of(card)
+    evidence_view(evidence, Picture(found["picture"]), names, key=f"try-{card.name}")
+    with st.expander("Block by block, and what the model looks at"):
+        details(evidence, found)
 
 
 def _preview(card: RunCard, picture: bytes) -> None:

@@ -11,6 +11,7 @@ from streamlit.testing.v1 import AppTest
 from app.reading.cards import RECORDED_RUNS, run_card
 from app.reading.slices import history
 from app.reading.tables import evidence, predictions
+from app.workers.why import why
 from tests.app.evidence_run import evidence_run
 
 RUN = "sequential-split-digits"
@@ -133,3 +134,18 @@ def test_one_image_shows_its_evidence_and_a_pair_its_mean(with_evidence, monkeyp
 def test_a_run_without_evidence_says_why_and_how_to_get_it():
     said = " ".join(text.value for text in shown().caption)
     assert "evidence is exact" in said or "before evidence was recorded" in said
+
+
+def test_the_model_says_what_it_looks_at(with_evidence, monkeypatch):
+    """The model is loaded by the process beside the server, and agrees with what the run recorded."""
+    monkeypatch.setenv("PROTEUS_RUNS", str(with_evidence.parent))
+    card = run_card(with_evidence, False)
+    answers = predictions(card).after(4)
+    image = int(answers.image[np.flatnonzero(answers.retrieved_task != answers.task)[0]])
+    found = why(card, image, lambda: None)
+    kept = evidence(card).of(image)
+    assert found["difference"] == pytest.approx(kept.difference, abs=1e-3)
+    assert np.asarray(found["patches"]) == pytest.approx(kept.patches, abs=0.01)
+    test = shown(run=with_evidence.name, image=str(image), look="1")
+    said = " ".join(text.value for text in test.markdown)
+    assert "The patches of each block" in said and "Frozen backbone" in said

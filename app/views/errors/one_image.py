@@ -16,6 +16,7 @@ from app.reading.explain import Answer
 from app.reading.tables import Predictions, evidence, images, no_evidence
 from app.shell import layout
 from app.shell.address import link, parameter, set_parameters
+from app.views.errors import looking
 from core.runs.evidence import KINDS
 
 
@@ -106,18 +107,17 @@ def _evidence(card: RunCard, image: int, after: int, key: str, narrow: bool) -> 
     """Where in the image, and in which blocks, the decision comes from; as the run recorded it at its end."""
     st.markdown("**Where the decision comes from**")
     recorded = evidence(card)
+    found = [] if recorded is None else [each for kind in KINDS if (each := recorded.of(image, kind)) is not None]
     if recorded is None:
-        reason = no_evidence(card)
-        st.caption(f"“{layout.plain(card.title)}” {reason or 'recorded no evidence'}.")
-        return
-    names, picture = explanation.names_of(card), of_run(card, image)
-    found = [each for kind in KINDS if (each := recorded.of(image, kind)) is not None]
-    if not found:
+        st.caption(f"“{layout.plain(card.title)}” {layout.plain(no_evidence(card) or 'recorded no evidence')}.")
+    elif not found:
         st.caption("This answer is right and was no close call, so no evidence of it was recorded.")
+    names, picture = explanation.names_of(card), of_run(card, image)
     for each in found:
         evidence_view(each, picture, names, key=f"{key}-{each.kind}", narrow=narrow)
     if found and after < card.tasks - 1:
         st.caption(f"Evidence is recorded after the last task; the answer above is the one after task {after + 1}.")
+    looking.offer(card, image, key, narrow, bool(found))
 
 
 def _neighbours(card: RunCard, image: int, answer: Answer, key: str, narrow: bool) -> None:

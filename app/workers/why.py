@@ -1,0 +1,74 @@
+"""Why a model answered as it did, asked of the process that holds it; the last answers are kept for all sessions."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+from app.reading.cards import RunCard, stamp
+from app.workers.helper import helper
+from core.errors import UserError
+from core.runs.evidence import Kind
+
+_KEPT = 32
+_kept: OrderedDict[tuple[Any, ...], dict[str, Any]] = OrderedDict()
+_lock = threading.Lock()
+
+
+def why(
+    card: RunCard, image: int | bytes, tick: Callable[[], None], kind: Kind = "task", against: int | None = None
+) -> dict[str, Any]:
+    """As `app.workers.answer_images` says with "explain": `Evidence.document`, attention and the picture.
+
+    `image` is the number of one of the run's images or the bytes of another picture. Calls `tick` while waiting.
+    Raises UserError where the image or the model cannot be had.
+    """
+    name = image if isinstance(image, int) else hashlib.sha256(image).hexdigest()
+    key = (card.folder.resolve(), stamp(card.folder), name, kind, against)
+    with _lock:
+        if key in _kept:
+            _kept.move_to_end(key)
+            return _kept[key]
+    question: dict[str, Any] = {"run": str(key[0]), "explain": {"against": against, "kind": kind}}
+    if isinstance(image, int):
+        found = helper("answer_images").ask(question | {"image": image}, tick)
+    else:
+        found = _of_file(question, image, tick)
+    with _lock:
+        _kept[key] = found
+        while len(_kept) > _KEPT:
+            _kept.popitem(last=False)
+    return found
+
+
+def _of_file(question: dict[str, Any], picture: bytes, tick: Callable[[], None]) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory() as beside:
+        path = Path(beside) / "picture"
+        path.write_bytes(picture)
+        try:
+            return helper("answer_images").ask(question | {"image": str(path)}, tick)
+        except UserError as error:
+            raise UserError(str(error).replace(str(path), "The picture")) from None
+
+
+def asked(card: RunCard, image: int | bytes) -> dict[str, Any]:
+    """As `why`; on the page while the model is loading, for how long. Raises UserError as `why` does."""
+    line, began = st.empty(), time.monotonic()
+
+    def tick() -> None:
+        seconds = time.monotonic() - began
+        doing = "Asking the model" if seconds < 1 else "Loading the model and asking it"
+        line.caption(f":material/hourglass_top: {doing}: {seconds:.0f} s")
+
+    try:
+        return why(card, image, tick)
+    finally:
+        line.empty()
