@@ -13,7 +13,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help app test fast check audit venv demos screenshots weights chromium clean
+.PHONY: help app test fast check slowest audit venv demos screenshots weights chromium clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,7 +37,10 @@ check: $(VENV)/.dev ## lint, format, types and the fast tests, in under two minu
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
-	HF_HUB_OFFLINE=1 $(PY) -m pytest -q -m "not slow and not browser"
+	HF_HUB_OFFLINE=1 $(PY) -m pytest -q $(PARALLEL) -m "not slow and not browser" $(PYTEST_ARGS)
+
+slowest: $(VENV)/.dev weights chromium ## every test, and then the twenty that took longest (PYTEST_ARGS=... of some)
+	HF_HUB_OFFLINE=1 $(PY) -m pytest -q --durations=20 $(PARALLEL) $(PYTEST_ARGS)
 
 # --strict: a package that nobody could be asked about is a failure, not a pass.
 audit: $(VENV)/.app ## whether any pinned version has a known vulnerability (asks the package index), and this machine's facts
