@@ -125,6 +125,11 @@ def class_names(card: RunCard) -> list[str]:
     return list(manifest(card).class_names)
 
 
+def own_adapters(card: RunCard) -> bool:
+    """Whether every task keeps what it learned as it was, as opposed to one model that all tasks move."""
+    return "past_is_frozen" in manifest(card).promises
+
+
 def metrics(card: RunCard) -> Mapping[str, Any]:
     """The evaluation's summary with costs; empty before the run is done."""
     return _metrics(card.folder, stamp(card.folder))

@@ -13,7 +13,7 @@ from app.figures.palette import ACCENT, colours
 from app.reading import accuracy, block_maps
 from app.reading.block_maps import BlockMap
 from app.reading.cards import RunCard, stamp
-from app.reading.tables import gates, manifest, metrics, task_names
+from app.reading.tables import gates, manifest, metrics, own_adapters, task_names
 from app.shell import layout
 from app.shell.address import TASK, current_task, set_parameters
 from app.shell.run_choice import available
@@ -61,11 +61,6 @@ def _adapts(card: RunCard) -> bool:
         return bool(block_maps.projections(gates(card)))
     except UserError:
         return False
-
-
-def _own_adapters(card: RunCard) -> bool:
-    """Whether every task keeps an adapter of its own, as opposed to one that all tasks move."""
-    return "past_is_frozen" in manifest(card).promises
 
 
 def _done(card: RunCard, task: int) -> TaskDone | None:
@@ -120,7 +115,7 @@ def _one_task(card: RunCard, maps: list[BlockMap], task: int) -> None:
     plots.draw(figure, key=f"blocks-{card.name}-{task}-{scale}", alt=_alt(found, names, task))
     whose = (
         "this task's own adapter moves"
-        if _own_adapters(card)
+        if own_adapters(card)
         else "everything learned up to this task, in the one model that all tasks share, has moved"
     )
     caption(
@@ -234,7 +229,7 @@ def _all_tasks(card: RunCard, maps: list[BlockMap], task: int) -> None:
         "a row for each task, on one scale; the outlined row is the task above. Click a row to look at it.",
         "the first task, which often has more units than later ones; columns that every task uses.",
         "where all tasks change the same layer, they can get into each other's way."
-        if not _own_adapters(card)
+        if not own_adapters(card)
         else "a layer that a task moves far is one where the frozen model did not do for it.",
     )
 

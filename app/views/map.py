@@ -35,7 +35,8 @@ def render() -> None:
     points = run_points.build(card, space, colour, current_task(card.tasks), outlines)
     event = point_map(points, key=f"map-{card.name}", height=560)
     caption(
-        f"every test image and some training images, {run_points.SPACES[space].where}. Ring: wrong task retrieved.",
+        f"every test image and some training images, {run_points.space_words(card, space).where}. "
+        "Ring: wrong task retrieved.",
         "clusters of one task that touch another's, and rings between them.",
         "an image is answered with a class of the task that was retrieved for it. Distances between far clusters "
         "carry no meaning: only who is near whom does.",
@@ -49,7 +50,7 @@ def _choices(card: RunCard) -> tuple[str, str, bool]:
     """Space, colour and whether components are outlined, from the URL and from the controls beside the map."""
     known = spaces(card)
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        titles = {name: run_points.SPACES[name].title for name in known}
+        titles = {name: run_points.space_words(card, name).title for name in known}
         space = choice("Space", "space", titles, telling_space(known), widget="map-space")
         default = telling_colour(predictions(card).after(card.tasks - 1), card.tasks)
         colour = choice("Colour", "colour", run_points.COLOURS, default, widget="map-colour")

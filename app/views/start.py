@@ -25,8 +25,8 @@ from app.training.estimates import estimate
 
 _PICTURES = 8
 """Thumbnails on a story's tile."""
-_LARGE = 196
-"""Pixels that the one image is wide: seven for each of a garment's."""
+_LARGE = 168
+"""Pixels that the one image is wide: six for each of a garment's."""
 _MORE = 5
 """Further images of the costliest pair."""
 _PEERS = {
@@ -189,7 +189,7 @@ def _map(card: RunCard, answers: Predictions) -> None:
     points = run_points.build(card, space, colour, current_task(card.tasks))
     point_map(points, key=f"start-{card.name}", height=360, selectable=False)
     caption(
-        f"every test image and some training images, {run_points.SPACES[space].where}. "
+        f"every test image and some training images, {run_points.space_words(card, space).where}. "
         "Press **Play** to see the tasks arrive.",
         "rings: images that were taken for another task's. Point at one to see it.",
         "an image is answered with a class of the task that it is taken for, so a ring is usually a mistake. "

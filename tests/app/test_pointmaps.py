@@ -88,3 +88,10 @@ def test_training_images_are_grey_where_nobody_asks_about_them() -> None:
     assert run_points.build(card, "own", "task", 1).muted is None
     points = run_points.build(card, "own", "retrieved", 1)
     assert points.muted is not None and points.names[points.muted] == "training image"
+
+
+def test_a_model_that_all_tasks_share_has_no_adapter_of_a_tasks_own() -> None:
+    shown = {card.name: card for card in run_choice.available()}
+    assert run_points.space_words(shown["sequential-split-digits"], "own").title == "final model"
+    assert run_points.space_words(shown["proteus-split-digits"], "own").title == "own adapter"
+    assert run_points.space_words(shown["sequential-split-digits"], "frozen") == run_points.SPACES["frozen"]

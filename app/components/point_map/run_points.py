@@ -11,7 +11,17 @@ import numpy as np
 from app.components.browser import sheets
 from app.components.point_map import Column, Ellipse, MapData
 from app.reading.cards import RunCard, stamp
-from app.reading.tables import Images, Maps, Predictions, class_names, images, maps, predictions, task_names
+from app.reading.tables import (
+    Images,
+    Maps,
+    Predictions,
+    class_names,
+    images,
+    maps,
+    own_adapters,
+    predictions,
+    task_names,
+)
 
 
 class Space(NamedTuple):
@@ -28,6 +38,7 @@ SPACES = {
     "retrieved": Space("retrieved adapter", "through the adapter of the task that was retrieved for each"),
     "whitened": Space("whitened", "in the space where tasks are retrieved, which sets the known classes apart"),
 }
+_FINAL_MODEL = Space("final model", "as the one model of all tasks sees them in the end")
 COLOURS = {
     "task": "task",
     "class": "class",
@@ -40,6 +51,12 @@ _STRAY = 2.5
 """So many times farther from the centre than half of its images, an image does not count for an outline."""
 _SMALLEST_OUTLINE = 4
 """Images that a component needs before an ellipse says anything about it."""
+
+
+def space_words(card: RunCard, space: str) -> Space:
+    """What a space is called for this run: where all tasks share one model, none has an adapter of its own."""
+    shared = space == "own" and not own_adapters(card)
+    return _FINAL_MODEL if shared else SPACES[space]
 
 
 def build(card: RunCard, space: str, colour: str, task: int, outlines: bool = False) -> MapData:
