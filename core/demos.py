@@ -1,6 +1,7 @@
-"""The recorded runs that are shipped with the project: `python -m core.demos` trains them anew (minutes).
+"""The recorded runs that come with the project: `python -m core.demos` trains them anew, which takes minutes for each.
 
-Each is a real run of the defaults on the built-in digits, kept without what only learning on would need.
+Each file assets/demos/NAME.toml says one run: `title`, and under [config] the keys of a RunConfig. The run is kept as
+assets/runs/NAME without what only further learning needs.
 """
 
 from __future__ import annotations
@@ -10,42 +11,64 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from core.errors import UserError
+from core.config import RunConfig, read_config, validate
+from core.errors import UserError, unknown
 from core.failures import guarded
 from core.runs.schema import Status
 
-STREAM = "split-digits"
-TITLES = {
-    "proteus": "Proteus",
-    "sequential": "One model, no protection",
-    "lda": "Frozen features, statistics only",
-    "selective-lora": "Selective LoRA",
-}
-"""Method to title."""
-MAX_BYTES = 15_000_000
+if TYPE_CHECKING:
+    from core.training.encoding import Encodings
+
+MAX_BYTES = 30_000_000
 """Of all recorded runs together."""
-_DEFAULT_FOLDER = Path(__file__).resolve().parents[1] / "assets" / "runs"
+ASSETS = Path(__file__).resolve().parents[1] / "assets"
 _KEPT = re.compile(
     r"(manifest|status|metrics)\.json|events\.jsonl|answer\.safetensors|(predictions|images|projection)\.parquet"
-    r"|(embeddings|evidence)\.npz|sprites/\d+\.webp|tasks/\d+/\w+\.\w+"
+    r"|(embeddings|evidence)\.npz|sprites/\d+\.webp"
+    r"|tasks/\d+/(adapter\.safetensors|head\.safetensors|mixture\.npz|gates\.json|done\.json)"
 )
 
 
-def record(method: str, target: Path) -> Path:
-    """Train `method` on the built-in digits and put the run, trimmed, in place of `target / NAME`; its folder.
+@dataclass(frozen=True)
+class Demo:
+    """One run to record."""
 
-    Raises UserError as training does.
+    name: str
+    title: str
+    config: RunConfig
+
+
+def known(folder: Path = ASSETS / "demos") -> list[str]:
+    """The names of the runs that `folder` has files for."""
+    return sorted(file.stem for file in folder.glob("*.toml"))
+
+
+def read_demo(name: str, folder: Path = ASSETS / "demos") -> Demo:
+    """The demo of that name. Raises UserError when there is none, or its file is not as it must be."""
+    if name not in known(folder):
+        raise unknown("recorded run", name, known(folder))
+    file = folder / f"{name}.toml"
+    values: dict[str, Any] = read_config(file)
+    title, config = values.pop("title", None), values.pop("config", {})
+    if values or not isinstance(title, str):
+        raise UserError(f"{file} must hold a title and a table [config], and nothing else.")
+    return Demo(name, title, validate(RunConfig, config, str(file)))
+
+
+def record(demo: Demo, target: Path, encodings: Encodings | None = None) -> Path:
+    """Train the demo and put the run, trimmed, in place of `target / NAME`; its folder.
+
+    `encodings` lets several recordings share their frozen passes. Raises UserError as training does.
     """
-    from core.config import RunConfig, validate
     from core.training.run import start_run
 
-    name = f"{method}-{STREAM}"
-    config: RunConfig = validate(RunConfig, {"stream": {"name": STREAM}, "method": {"name": method}})
     with tempfile.TemporaryDirectory() as runs:
-        folder = start_run(config, Path(runs), _quiet, title=TITLES.get(method, method), name=name)
-        return trim(folder, target / name)
+        folder = start_run(demo.config, Path(runs), _quiet, title=demo.title, name=demo.name, encodings=encodings)
+        return trim(folder, target / demo.name)
 
 
 def trim(run: Path, target: Path) -> Path:
@@ -66,18 +89,20 @@ def folder_bytes(folder: Path) -> int:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Record the methods named, by default all. Raises UserError when they grow too large to ship."""
-    for method in arguments or TITLES:
-        sys.stderr.write(f"recording {method} …\n")
-        folder = record(method, _DEFAULT_FOLDER)
+    """Record the demos named, by default all. Raises UserError when they grow too large to ship."""
+    runs = ASSETS / "runs"
+    encodings: Encodings = {}
+    for demo in [read_demo(name) for name in arguments or known()]:
+        sys.stderr.write(f"recording {demo.name} …\n")
+        folder = record(demo, runs, encodings)
         sys.stderr.write(f"  {folder}: {folder_bytes(folder) / 1e6:.1f} MB\n")
-    total = folder_bytes(_DEFAULT_FOLDER)
+    total = folder_bytes(runs)
     if total > MAX_BYTES:
-        raise UserError(f"{_DEFAULT_FOLDER} holds {total / 1e6:.1f} MB, more than {MAX_BYTES / 1e6:.0f}: trim more.")
+        raise UserError(f"{runs} holds {total / 1e6:.1f} MB, more than {MAX_BYTES / 1e6:.0f}: trim more.")
 
 
 def _quiet(status: Status) -> None:
-    """Progress is not shown: a run takes a minute or two."""
+    """Progress is not shown: a run takes a few minutes."""
 
 
 if __name__ == "__main__":

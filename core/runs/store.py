@@ -47,15 +47,9 @@ D = TypeVar("D", bound=Document)
 
 __all__ = ["Run", "RunWriter", "SavedTask", "find_run", "list_runs", "new_run_name"]
 
-TASK_FILES = (
-    "adapter.safetensors",
-    "head.safetensors",
-    "mixture.npz",
-    "gates.json",
-    "predictions.parquet",
-    "embeddings.npz",
-    "done.json",
-)
+TASK_FILES = ("adapter.safetensors", "head.safetensors", "mixture.npz", "gates.json", "done.json")
+"""What a finished task is looked at and answers with. Recorded runs have no more of it; its predictions.parquet and
+embeddings.npz are for going on with a run, and go into the run's own tables at its end."""
 
 
 class SavedTask:
