@@ -170,7 +170,11 @@ def _adapted_share(blocks: str, depth: int = 12) -> float:
 
 
 def predict(planned: Work, known: tuple[Reference, ...]) -> Estimate | None:
-    """The median over comparable runs: of this machine if there are any, and of the same method if there are any."""
+    """From comparable runs: of this machine if there are any, and of the same method if there are any.
+
+    The median of this machine's, which says how busy it usually is. Of the recorded ones the least: what else that
+    machine did meanwhile could only add to them.
+    """
     for here in (True, False):
         comparable = [one for one in known if one.here == here and one.work.backbone == planned.backbone]
         trained = [one for one in comparable if one.work.trains]
@@ -179,8 +183,9 @@ def predict(planned: Work, known: tuple[Reference, ...]) -> Estimate | None:
         # What a run without training takes is also part of a run with it.
         chosen = (same or alike or ([] if planned.trains else trained))[:REFERENCES]
         if chosen:
-            rate = median(one.learning / one.work.learning for one in trained) if trained else 0.0
-            return Estimate(median(_scaled(one, planned, rate) for one in chosen), _basis(len(chosen), here))
+            usual = median if here else min
+            rate = usual(one.learning / one.work.learning for one in trained) if trained else 0.0
+            return Estimate(usual(_scaled(one, planned, rate) for one in chosen), _basis(len(chosen), here))
     return None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.training.estimates import Estimate, Images, Reference, Work, duration, estimate, planned_work, predict
@@ -52,6 +52,7 @@ def test_the_same_run_again_takes_as_long():
     assert said.basis == "from one finished run on this machine"
 
 
+@settings(deadline=None)
 @given(st.floats(1, 20), st.integers(1, 50))
 def test_more_images_or_epochs_never_take_less(times, epochs):
     more = Images(int(DIGITS.train * times), int(DIGITS.test * times))
@@ -80,6 +81,14 @@ def test_this_machine_and_this_method_count_first():
         pytest.approx(20.0), "from the recorded runs, made on another machine"
     )
     assert predict(replace(WORK, backbone="timm/x"), (HERE,)) is None
+
+
+def test_a_busy_machine_made_recorded_runs_take_longer_and_says_nothing_of_this_one():
+    quiet = replace(HERE, total=20.0, learning=10.0, here=False)
+    busy = [replace(quiet, total=times * 20.0, learning=times * 10.0) for times in (3, 5, 9)]
+    assert predict(WORK, (*busy, quiet)).seconds == pytest.approx(20.0)
+    own = [replace(one, here=True) for one in busy]
+    assert predict(WORK, (*own, quiet)).seconds == pytest.approx(100.0)
 
 
 def test_images_of_a_named_stream_are_counted_within_its_limits():

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.box import MARKDOWN
 from rich.console import Console
 from rich.table import Table
 
@@ -20,6 +21,7 @@ from core.config import RunConfig, validate
 from core.methods import method_names
 from core.runs.schema import Status
 from core.runs.store import Run
+from core.sweep.summary import Interval, interval
 from core.training.encoding import Encodings
 from core.training.run import start_run
 
@@ -43,13 +45,13 @@ def main(
     image_size: Annotated[int | None, typer.Option()] = None,
     blocks: Annotated[str, typer.Option()] = "last:4",
     epochs: Annotated[int, typer.Option()] = 5,
-    seeds: Annotated[str, typer.Option(help="comma-separated; the table shows means over them")] = "0",
+    seeds: Annotated[str, typer.Option(help="comma-separated")] = "0",
     views: Annotated[int, typer.Option(help="2 adds the mirror image to the frozen features")] = 1,
     backbone: Annotated[str, typer.Option()] = "dinov2-s14",
     methods: Annotated[str, typer.Option(help="comma-separated; all by default")] = "",
     runs: Annotated[Path, typer.Option()] = Path("runs"),
 ) -> None:
-    """Train each method and print a Markdown-ready table, best first."""
+    """Train each method and print a table in Markdown, best first: means over the seeds and their 95% intervals."""
     encodings: Encodings = {}
     names = methods.split(",") if methods else sorted(method_names(), key=lambda name: name != "proteus")
     rows = []
@@ -74,7 +76,7 @@ def main(
             config = validate(RunConfig, {"seed": int(seed), **values})
             folder = start_run(config, runs, Told(f"{name}, seed {seed}"), encodings=encodings)
             found.append(Run(folder).metrics)
-        rows.append((name, {key: _mean([metrics[key] for metrics in found]) for key in COLUMNS}))
+        rows.append((name, {key: _over_seeds([metrics[key] for metrics in found]) for key in COLUMNS}))
         _show(rows)
 
 
@@ -90,22 +92,15 @@ class Told:
             print(f"{self.name}: task {status.task + 1} of {status.tasks}", file=sys.stderr, flush=True)
 
 
-def _show(rows: list[tuple[str, dict]]) -> None:
-    table = Table("method", *COLUMNS.values())
-    for name, metrics in sorted(rows, key=lambda row: -row[1]["final_accuracy"]):
-        table.add_row(name, *(_cell(metrics[key]) for key in COLUMNS))
-    Console(width=140).print(table)
+def _show(rows: list[tuple[str, dict[str, Interval]]]) -> None:
+    table = Table("method", *COLUMNS.values(), box=MARKDOWN)
+    for name, found in sorted(rows, key=lambda row: -row[1]["final_accuracy"].mean):
+        table.add_row(name, *(str(found[key]) for key in COLUMNS))
+    Console(width=180).print(table)
 
 
-def _mean(values: list[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return sum(known) / len(known) if known else None
-
-
-def _cell(value: float | None) -> str:
-    if value is None:
-        return "–"
-    return f"{value:.3f}" if abs(value) < 10 else f"{value:,.0f}"
+def _over_seeds(values: list[float | None]) -> Interval:
+    return interval([value for value in values if value is not None])
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -187,11 +186,3 @@ def test_dark_theme_follows_the_system(open_page, server):
 def test_icon_is_served_from_here(page, server):
     opened(page, server)
     assert page.locator("link[rel~=icon]").first.evaluate("e => e.href").startswith(server)
-
-
-def test_recorded_runs_fit_the_repository():
-    files = [file for file in Path(RECORDED_RUNS).rglob("*") if file.is_file()]
-    assert 0 < sum(file.stat().st_size for file in files) < 15_000_000
-    assert {folder.name.removesuffix("-split-digits") for folder in RECORDED_RUNS.iterdir()} >= {
-        "proteus", "sequential", "lda", "selective-lora",
-    }  # fmt: skip
