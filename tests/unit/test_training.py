@@ -20,6 +20,7 @@ from PIL import Image
 from core.config import RunConfig, validate
 from core.errors import UserError
 from core.methods import method_names
+from core.runs.evidence import read_evidence
 from core.runs.jobs import format_toml
 from core.runs.schema import PREDICTION_COLUMNS
 from core.runs.store import Run
@@ -74,10 +75,12 @@ def outcome(run: Run) -> tuple:
     """All that two equal runs must agree on, bit for bit."""
     predictions = run.predictions().to_pydict()
     adapters = [run.task(task).adapter for task in range(3)]
+    evidence = read_evidence(run)
     return (
         predictions,
         [{k: v.numpy().tobytes() for k, v in a.items()} for a in adapters],
         run.embeddings("frozen").tobytes(),
+        None if evidence is None else {name: array.tobytes() for name, array in evidence.arrays().items()},
     )
 
 
