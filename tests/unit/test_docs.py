@@ -69,6 +69,17 @@ def test_the_index_names_every_page() -> None:
         assert page.name == "README.md" or f"({page.name})" in index, page.name
 
 
+def test_every_method_has_its_equations_and_every_page_its_row() -> None:
+    methods = (ROOT / "docs" / "methods.md").read_text(encoding="utf-8")
+    assert not [name for name in method_names() if f"`{name}" not in methods]
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    navigation = ast.parse((ROOT / "app" / "shell" / "navigation.py").read_text(encoding="utf-8"))
+    calls = [node for node in ast.walk(navigation) if isinstance(node, ast.Call)]
+    titles = [ast.literal_eval(call.args[0]) for call in calls if ast.unparse(call.func) == "Entry"]
+    assert titles
+    assert not [title for title in titles if title not in readme]
+
+
 @each_page
 def test_commands_of_the_command_line_are_understood(page: Path) -> None:
     verbs = typer.main.get_command(app).commands  # type: ignore[attr-defined]
