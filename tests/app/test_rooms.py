@@ -66,6 +66,16 @@ def test_every_room_says_what_belongs_in_it() -> None:
         assert said and len(said) > 60, folder
 
 
+def test_a_component_keeps_its_python_javascript_and_css_together() -> None:
+    components = ROOT / "app" / "components"
+    for folder in (file.parent for file in components.glob("*/__init__.py")):
+        kinds = {file.suffix for file in folder.rglob("*") if file.is_file()}
+        shared = folder.name == "browser"
+        assert shared or ((folder / "component.py").exists() and kinds & {".js", ".css"}), folder
+    elsewhere = {file.parent for kind in ("js", "css", "html") for file in (ROOT / "app").rglob(f"*.{kind}")}
+    assert {folder for folder in elsewhere if components not in folder.parents} <= {ROOT / "app" / "shell"}
+
+
 def test_figures_are_made_without_streamlit() -> None:
     """The Python API has the very figures of the pages, in notebooks without an app."""
     wanted = "app.figures.accuracy, app.figures.blocks, app.reading.answers"

@@ -1,7 +1,7 @@
 """Pictures of every page for people to look at: `python -m tests.browser.screenshots [FOLDER] [PAGE …]`.
 
 Without a folder: the light pages at 1280 for the README, as small PNG files in `assets/screenshots`. With one: every
-page in both themes, 1280 and 1920 wide, at full height.
+page in both themes, 1280 and 1920 wide and on a phone, at full height.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from app.shell.navigation import DEFAULT, entries
 from app.shell.run_choice import available
 from tests.browser.serving import CHROMIUM, FLAGS, ROOT, served
 
+PHONE = 390
 README = ROOT / "assets" / "screenshots"
 _RESTING = '[data-testid="stApp"][data-test-script-state="notRunning"]'
 
@@ -27,7 +28,7 @@ _RESTING = '[data-testid="stApp"][data-test-script-state="notRunning"]'
 def main(arguments: list[str]) -> None:
     folder = Path(arguments[0]) if arguments else README
     folder.mkdir(parents=True, exist_ok=True)
-    looks = [(t, w) for t in ("light", "dark") for w in (1280, 1920)] if arguments else [("light", 1280)]
+    looks = [(t, w) for t in ("light", "dark") for w in (1280, 1920, PHONE)] if arguments else [("light", 1280)]
     with tempfile.TemporaryDirectory() as runs, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
         with served(ROOT / "app/server.py", Path(runs) / "log.txt", {"PROTEUS_RUNS": runs}) as url:
@@ -52,7 +53,8 @@ def address(path: str) -> str:
 
 def shot(browser: Browser, url: str, theme: str, width: int, whole: bool) -> Image.Image:
     """The page once it has come to rest; `whole` as high as what it holds."""
-    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=theme)
+    hand = {"is_mobile": True, "has_touch": True, "device_scale_factor": 2} if width == PHONE else {}
+    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=theme, **hand)
     page = context.new_page()
     page.goto(url)
     page.locator(_RESTING).wait_for(timeout=60_000)
