@@ -3,6 +3,8 @@ PYTHON ?= python3
 ADDRESS ?= 127.0.0.1
 PORT ?= 8501
 DEMO ?= $(PROTEUS_DEMO)
+# Which builds of torch to ask for, as uv names them: cpu, cu130, … Empty: those of the package index.
+TORCH ?=
 PYTEST_ARGS ?=
 # One process per core, up to four; the tests of a file stay together, because they share what they set up.
 PARALLEL := -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
@@ -13,7 +15,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help app test fast check slowest audit venv demos screenshots weights chromium clean
+.PHONY: help app explore test fast check slowest audit venv demos screenshots weights chromium clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,6 +27,10 @@ app: export STREAMLIT_SERVER_MAX_UPLOAD_SIZE := 5
 endif
 app: $(VENV)/.app weights ## install what is missing, then start the app on http://127.0.0.1:8501 (DEMO=1: for the public)
 	@echo "Proteus Lab: http://$(ADDRESS):$(PORT)  (stop with Ctrl-C; another port: make app PORT=8600)"
+	@exec $(PY) -m app --server.port=$(PORT) --server.address=$(ADDRESS)
+
+explore: $(VENV)/.explore ## the light app, without torch: it opens runs and trains none (docs/light.md)
+	@echo "Proteus Lab, light: http://$(ADDRESS):$(PORT)  (stop with Ctrl-C; another port: make explore PORT=8600)"
 	@exec $(PY) -m app --server.port=$(PORT) --server.address=$(ADDRESS)
 
 test: $(VENV)/.dev weights chromium ## install what is missing, then run every test (PYTEST_ARGS=... runs some)
@@ -68,21 +74,44 @@ chromium:
 
 $(VENV)/.app: requirements.txt requirements-explore.txt requirements-train.txt constraints.txt | $(VENV)/bin/uv
 	@$(call install,-r requirements.txt)
+	@$(call say_torch)
+	@touch $@ $(VENV)/.explore
+
+# As small as it can be: no uv, and only what is used gets compiled, when it is used.
+$(VENV)/.explore: requirements-explore.txt constraints.txt | $(PY)
+	@echo "Installing the light app: about 550 MB, half a minute."
+	@$(PY) -m pip install -qq --no-compile -c constraints.txt -r requirements-explore.txt
 	@touch $@
 
 $(VENV)/.dev: requirements.txt requirements-explore.txt requirements-train.txt requirements-dev.txt constraints.txt | $(VENV)/bin/uv
 	@$(call install,-r requirements.txt -r requirements-dev.txt)
-	@touch $@ $(VENV)/.app
+	@$(call say_torch)
+	@touch $@ $(VENV)/.app $(VENV)/.explore
 
 # uv is many times faster than pip but reads none of pip's settings, so we name the index; pip is used where uv fails.
 # Compiled once here, or else (PYTHONDONTWRITEBYTECODE) each process compiles 3,000 files anew: 10 seconds a start.
 uv = index=$${UV_DEFAULT_INDEX:-$${PIP_INDEX_URL:-$$($(PY) -m pip config get global.index-url 2>/dev/null || true)}}; \
     env $${index:+UV_DEFAULT_INDEX=$$index} $(VENV)/bin/uv
 
+uv_install = $(uv) pip install $$([ -t 1 ] || echo --quiet) --compile-bytecode --python $(PY) -c constraints.txt
+
+# Where the builds that TORCH asks for cannot be had, the index's own do; `say_torch` says which came.
 define install
-echo "Installing the packages of $(strip $(1)): about 3 GB with CUDA's libraries, some minutes the first time."; \
-{ [ -x $(VENV)/bin/uv ] && { $(uv) pip install $$([ -t 1 ] || echo --quiet) --compile-bytecode --python $(PY) -c constraints.txt $(1); }; } \
-|| { echo "uv could not install them: trying pip."; $(PY) -m pip install -qq -c constraints.txt $(1); }
+echo "Installing the packages of $(strip $(1)), some minutes the first time."; \
+wanted=; [ ! -x $(VENV)/bin/uv ] || wanted="$(TORCH)"; \
+if [ -n "$$wanted" ]; then \
+  export UV_TORCH_BACKEND="$$wanted" UV_HTTP_RETRIES=1; \
+  { $(uv_install) $(1); } && exit 0; \
+  echo "The $$wanted builds of torch cannot be had here: taking the package index's own."; \
+  unset UV_TORCH_BACKEND UV_HTTP_RETRIES; \
+fi; \
+[ -x $(VENV)/bin/uv ] && { $(uv_install) $(1); } && exit 0; \
+echo "uv could not install them: trying pip."; $(PY) -m pip install -qq -c constraints.txt $(1)
+endef
+
+define say_torch
+$(PY) -c "from importlib.metadata import version; from importlib.util import find_spec; \
+print('torch', version('torch'), 'with' if find_spec('nvidia') else 'without', 'the libraries of CUDA.')"
 endef
 
 # Without uv `install` uses pip, and the next call of make tries to get uv again.

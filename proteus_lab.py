@@ -8,7 +8,7 @@
     run.figures.accuracy()  # a Plotly figure, the one of the page Forgetting
     run.explain(17)         # why this test image was answered as it was
 
-Nothing heavy is imported before it is needed: torch by `train`, `predict` and `what_if`, Plotly by figures. What the
+Nothing heavy is imported before it is needed: torch by `train` and `predict`, Plotly by figures. What the
 person can put right raises UserError, with the line that the command line prints. docs/python-api.md tells more.
 """
 
@@ -30,6 +30,7 @@ from core import __version__, listing
 from core.config import merge, read_config
 from core.errors import UserError
 from core.flags import nested, over_preset
+from core.light import needing
 from core.runs import store
 from core.runs.evidence import RecordedEvidence, read_evidence
 from core.runs.folders import run_folders
@@ -93,7 +94,8 @@ def train(
     else:
         raise UserError("resume goes on with the run's own configuration: leave the other arguments out.")
     told = _Told(place, on_event)
-    supervise(place, lambda listener: work(told.beside(listener)), quiet=not progress)
+    with needing("Training"):
+        supervise(place, lambda listener: work(told.beside(listener)), quiet=not progress)
     told.rest()
     return _ended(place)
 
@@ -364,7 +366,8 @@ class Run:
         `image` is one of the run's by its number, or any other picture; `against` is the task (class) to compare with,
         by its position. Raises UserError for an image that cannot be had, and as `predict` does.
         """
-        from core.training.explaining import RunImages, explain
+        with needing("Explaining an image anew"):
+            from core.training.explaining import RunImages, explain
 
         picture = int(image) if isinstance(image, int | np.integer) else _picture(image)
         return explain(self._model, RunImages(self.stored), picture, against, kind)
@@ -394,7 +397,8 @@ class Run:
         from core.retrieval.answering import ask
         from core.retrieval.questions import Settings
 
-        return WhatIf(self, ask(self.stored, validate(Settings, settings, "what_if")))
+        with needing("This space"):
+            return WhatIf(self, ask(self.stored, validate(Settings, settings, "what_if")))
 
     @property
     def figures(self) -> Figures:
@@ -432,9 +436,10 @@ class Run:
 
     @cached_property
     def _model(self) -> TrainedModel:
-        from core.training.inference import load_model
+        with needing("Answering for a new image"):
+            from core.training.inference import load_model
 
-        return load_model(self.folder)
+            return load_model(self.folder)
 
     def __repr__(self) -> str:
         problem = self.stored.problem

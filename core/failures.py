@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from core.errors import UserError
 from core.files import is_full
+from core.light import lacking
 
 BROKEN, BAD_INPUT, CANCELLED = 1, 2, 130
 _NO_MEMORY = (  # torch's, oneDNN's and Python's own
@@ -59,6 +60,8 @@ def reason(error: BaseException) -> str | None:
     """What the person can do about `error`, in one line; None for what only a defect explains."""
     if isinstance(error, UserError):
         return str(error)
+    if absent := lacking(error):
+        return absent
     if isinstance(error, MemoryError) or any(words in f"{type(error).__name__}: {error}" for words in _NO_MEMORY):
         return "out of memory: use a smaller --batch-size or --image-size, or fewer --blocks."
     if is_full(error):

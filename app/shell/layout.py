@@ -11,6 +11,7 @@ from app.reading.cards import RunCard
 from app.shell import demo, navigation
 from app.shell.address import RUN, with_current
 from app.shell.run_choice import chosen
+from core.light import is_light
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~:$&^=])")
 _RECOGNISED = re.compile(r":(?=\S)|@|www(?=\.)", re.IGNORECASE)
@@ -56,6 +57,20 @@ def empty(message: str, label: str, page: str, **parameters: object) -> None:
     with st.container(border=True, horizontal_alignment="center"):
         st.markdown(message)
         page_link(label, page, icon=":material/arrow_forward:", **parameters)
+
+
+def lacks_models(what: str) -> bool:
+    """Whether this is a light installation, which cannot do `what`; then says so on the page, and what to do."""
+    if not is_light():
+        return False
+    with st.container(border=True):
+        st.markdown(
+            f"**{what} cannot be done here.** This is the light app: it opens recorded runs and runs that others "
+            "exported, and asks them everything that their folders answer. It has no model libraries (torch, timm)."
+        )
+        st.markdown("To have them, install everything, in the folder of Proteus Lab:")
+        st.code("make app", language="bash")
+    return True
 
 
 def current() -> RunCard | None:

@@ -11,6 +11,7 @@ from importlib.util import find_spec
 import streamlit as st
 
 from app.shell import demo
+from core.light import is_light
 
 DEFAULT = "start"
 
@@ -41,13 +42,16 @@ _ENTRIES = {
 }
 
 _NOT_IN_A_DEMO = ("sweep", "data")
+_ONLY_FOR_TRAINING = ("sweep", "data")
+"""Left out where nothing can be trained; Train itself stays, and says why and what to do."""
 
 
 @cache
 def entries() -> dict[str, Entry]:
     """URL path to page."""
     known = {path: entry for path, entry in _ENTRIES.items() if find_spec(f"app.views.{entry.module}")}
-    return {path: entry for path, entry in known.items() if path not in _NOT_IN_A_DEMO or not demo.enabled()}
+    hidden = {*(_NOT_IN_A_DEMO if demo.enabled() else ()), *(_ONLY_FOR_TRAINING if is_light() else ())}
+    return {path: entry for path, entry in known.items() if path not in hidden}
 
 
 def page(path: str) -> st.Page:

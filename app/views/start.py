@@ -22,6 +22,7 @@ from app.shell import layout
 from app.shell.address import current_task, link
 from app.shell.run_choice import available
 from app.training.estimates import estimate
+from core.light import is_light
 
 _PICTURES = 8
 """Thumbnails on a story's tile."""
@@ -57,8 +58,10 @@ def render() -> None:
 
 
 def _tiles(card: RunCard) -> list[Tile]:
-    """The stories there are, and the way to one of one's own."""
+    """The stories there are, and the way to one of one's own where training is possible."""
     tiles = [_tile(each, each.name == card.name) for each in stories(available())]
+    if is_light():
+        return tiles
     expected = estimate()
     text = f"Takes {expected}." if expected is not None else "Choose images and a method."
     return [*tiles, Tile("Train your own", text, link("train", run=None, t=None))]

@@ -34,12 +34,19 @@ _FLAGS = {
 def render() -> None:
     """The page."""
     layout.heading("Train")
+    if layout.lacks_models("Training"):
+        _runs()
+        return
     active = jobs.running(runs_folder())
     shown = _shown(active)
     if shown is not None:
         job_view(shown)
     _presets(active is not None)
     _all_settings(active is not None)
+    _runs()
+
+
+def _runs() -> None:
     st.subheader("Runs", anchor=False, divider="gray")
     run_list()
 

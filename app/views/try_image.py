@@ -41,6 +41,8 @@ further from it."""
 def render() -> None:
     """The page."""
     layout.heading("Try an image")
+    if layout.lacks_models("Answering for a new image"):
+        return
     card = layout.run_to_explore()
     if card is None:
         return

@@ -8,7 +8,7 @@ import select
 from collections.abc import Callable, Mapping
 from typing import Any, TextIO
 
-from core.errors import UserError
+from core.failures import reason
 
 IDLE_S = 300.0
 
@@ -42,7 +42,6 @@ def _reply(answer: Callable[[Mapping[str, Any]], dict[str, Any]], question: Mapp
     """An error in a question becomes its answer, so that it does not end the process."""
     try:
         return {"id": question["id"], "answer": answer(question)}
-    except UserError as error:
-        return {"id": question["id"], "error": str(error)}
     except Exception as error:  # noqa: BLE001  the next question may be a good one
-        return {"id": question["id"], "error": f"There is no answer ({type(error).__name__}: {error})."}
+        said = reason(error) or f"There is no answer ({type(error).__name__}: {error})."
+        return {"id": question["id"], "error": said}

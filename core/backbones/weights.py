@@ -131,7 +131,7 @@ def hub_access(name: str) -> Iterator[None]:
     """Wrap a library's own download of `name`: whatever fails becomes one line that names the two ways out."""
     try:
         yield
-    except UserError:
+    except (UserError, ModuleNotFoundError):  # a library that is not installed is said by name
         raise
     except Exception as error:  # noqa: BLE001 - each hub and its transport raise their own
         reason = str(error).strip().partition("\n")[0][:160].rstrip(". ") or type(error).__name__

@@ -18,7 +18,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-import torch
 from threadpoolctl import threadpool_limits
 
 from core.errors import UserError
@@ -26,12 +25,13 @@ from core.evaluation.metrics import recall_at_k
 from core.retrieval.mixture import (
     GaussianMixture,
     dirichlet_process_assignments,
-    fit_mixture,
+    fitted_arrays,
+    gaussians,
     kmeans_assignments,
     log_likelihoods,
+    mahalanobis,
 )
 from core.retrieval.questions import SPHERES, Answer, Settings, Shares, spaces, unanswerable
-from core.retrieval.space import PooledCovariance
 from core.retrieval.theory import sampled_error, union_bound
 from core.runs.store import Run
 
@@ -175,6 +175,10 @@ def _in_space(recorded: Recorded, space: str, trained: np.ndarray, tested: np.nd
     if space == "whitened":
         values = recorded.spaces[space].astype(np.float64)
         return values[trained], values[tested]
+    import torch
+
+    from core.retrieval.space import PooledCovariance
+
     fitted, asked = (torch.from_numpy(recorded.spaces["frozen"][rows]) for rows in (trained, tested))
     pooled = PooledCovariance(fitted.shape[1], fitted.device)
     means = pooled.add(fitted, torch.from_numpy(recorded.label[trained]))
@@ -212,9 +216,10 @@ def _mixture(x: np.ndarray, labels: np.ndarray, settings: Settings, seed: int) -
         spheres = _spheres(x, groups)
         return spheres, len(spheres.weights)
     covariance = settings.covariance
-    fitted = fit_mixture(x, components=components, concentration=concentration, covariance=covariance, seed=seed)
-    likeliest = fitted.component_log_likelihoods(torch.from_numpy(x).float()).argmax(1)
-    return fitted.as_gaussians(), len(likeliest.unique())
+    found = fitted_arrays(x, components=components, concentration=concentration, covariance=covariance, seed=seed)
+    mixture = gaussians(found)
+    likeliest = (found["offsets"] - mahalanobis(mixture, x) / 2).argmax(1)
+    return mixture, len(np.unique(likeliest))
 
 
 def _spheres(x: np.ndarray, groups: np.ndarray) -> GaussianMixture:

@@ -11,16 +11,17 @@ clusters is not a parameter: `components` is only the truncation of the process.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from scipy.special import digamma
-from sklearn.cluster import KMeans
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.mixture import BayesianGaussianMixture
-from torch import Tensor
+
+if TYPE_CHECKING:
+    import torch
+    from sklearn.mixture import BayesianGaussianMixture
+    from torch import Tensor
 
 _SKLEARN_COVARIANCE = {"full": "full", "diagonal": "diag", "tied": "tied"}
 
@@ -130,6 +131,8 @@ class Mixture:
 
     def component_log_likelihoods(self, x: Tensor) -> Tensor:
         """(n, K): each component's share of the density at x (n, d), weight included, in nats."""
+        import torch
+
         if self.factors.dim() == 2:
             distance = ((x[:, None, :] - self.means) * self.factors).square().sum(-1)
         elif self.factors.shape[0] == 1:
@@ -146,18 +149,7 @@ class Mixture:
 
     def as_gaussians(self) -> GaussianMixture:
         """Weights, means and covariances, without what the fit adds to the score of a component."""
-        factors = self.factors.double().cpu()
-        if factors.dim() == 2 and factors.shape[0] != factors.shape[1]:  # square ones would be read as one matrix
-            return GaussianMixture(self.weights.cpu().numpy(), self.means.cpu().numpy(), (1 / factors.square()).numpy())
-        if factors.dim() == 2:
-            factors = torch.diag_embed(factors)
-        covariances = torch.linalg.inv(factors @ factors.mT)
-        tied = self.factors.shape[0] == 1
-        return GaussianMixture(
-            self.weights.cpu().numpy(),
-            self.means.cpu().numpy(),
-            (covariances[0] if tied else covariances).numpy(),
-        )
+        return gaussians(self.arrays())
 
     def to(self, device: torch.device) -> Mixture:
         return Mixture(*(getattr(self, name).to(device) for name in ("weights", "means", "factors", "offsets")))
@@ -169,15 +161,41 @@ class Mixture:
     @classmethod
     def from_arrays(cls, arrays: dict[str, np.ndarray], device: torch.device) -> Mixture:
         """The mixture that `arrays` described."""
+        import torch
+
         names = ("weights", "means", "factors", "offsets")
         return cls(*(torch.from_numpy(np.ascontiguousarray(arrays[name])).to(device) for name in names))
 
 
+def gaussians(arrays: Mapping[str, np.ndarray]) -> GaussianMixture:
+    """Weights, means and covariances of what `Mixture.arrays` describes, without what the fit adds to scores."""
+    weights, means, factors = arrays["weights"], arrays["means"], float64(arrays["factors"])
+    if factors.ndim == 2 and factors.shape[0] != factors.shape[1]:  # square ones would be read as one matrix
+        return GaussianMixture(weights, means, 1 / np.square(factors))
+    if factors.ndim == 2:
+        factors = factors[:, :, None] * np.eye(factors.shape[1])
+    covariances = np.linalg.inv(factors @ factors.swapaxes(1, 2))
+    return GaussianMixture(weights, means, covariances[0] if len(factors) == 1 else covariances)
+
+
 def fit_mixture(x: np.ndarray, *, components: int, concentration: float, covariance: str, seed: int) -> Mixture:
-    """A Dirichlet-process mixture of x (n, d), on the CPU, in float32.
+    """A Dirichlet-process mixture of x (n, d), on the CPU, in float32; see `fitted_arrays`."""
+    import torch
+
+    found = fitted_arrays(x, components=components, concentration=concentration, covariance=covariance, seed=seed)
+    return Mixture.from_arrays(found, torch.device("cpu"))
+
+
+def fitted_arrays(
+    x: np.ndarray, *, components: int, concentration: float, covariance: str, seed: int
+) -> dict[str, np.ndarray]:
+    """The float32 arrays of a Dirichlet-process mixture of x (n, d), named as the fields of `Mixture`.
 
     `concentration` is the process's prior weight of a new cluster; `covariance` is full, diagonal or tied.
     """
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.mixture import BayesianGaussianMixture
+
     # A ridge of a thousandth of the mean variance keeps a cluster of few points from collapsing onto a subspace.
     model = BayesianGaussianMixture(
         n_components=min(components, len(x)),
@@ -195,7 +213,7 @@ def fit_mixture(x: np.ndarray, *, components: int, concentration: float, covaria
     return _scored_like_sklearn(model, x.shape[1])
 
 
-def _scored_like_sklearn(model: BayesianGaussianMixture, width: int) -> Mixture:
+def _scored_like_sklearn(model: BayesianGaussianMixture, width: int) -> dict[str, np.ndarray]:
     """The fitted model with its variational terms folded into one offset a component.
 
     scikit-learn scores with the expected log weights of the stick-breaking process and the expected log determinant of
@@ -210,13 +228,13 @@ def _scored_like_sklearn(model: BayesianGaussianMixture, width: int) -> Mixture:
     log_lambda = width * np.log(2) + digamma((freedom - np.arange(width)[:, None]) / 2).sum(0)
     wishart = (log_lambda - width / model.mean_precision_) / 2 - width / 2 * np.log(freedom)
     offsets = _expected_log_weights(model) + log_determinant - width / 2 * np.log(2 * np.pi) + wishart
-    as_tensor = {
+    found = {
         "weights": model.weights_,
         "means": model.means_,
         "factors": factors,
         "offsets": offsets,
     }
-    return Mixture(**{name: torch.from_numpy(np.asarray(value, np.float32)) for name, value in as_tensor.items()})
+    return {name: np.asarray(value, np.float32) for name, value in found.items()}
 
 
 def _expected_log_weights(model: BayesianGaussianMixture) -> np.ndarray:
@@ -247,6 +265,9 @@ def dirichlet_process_assignments(
 
 
 def _dirichlet_process(x: np.ndarray, components: int, concentration: float, seed: int) -> np.ndarray:
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.mixture import BayesianGaussianMixture
+
     components = min(components, len(x))
     if components == 1:
         return np.zeros(len(x), np.int64)
@@ -279,6 +300,8 @@ def _in_own_span(x: np.ndarray) -> np.ndarray:
 
 def kmeans_assignments(white: np.ndarray, clusters: int, seed: int) -> np.ndarray:
     """(n,) cluster numbers of k-means with at most `clusters` clusters."""
+    from sklearn.cluster import KMeans
+
     model = KMeans(n_clusters=min(clusters, len(white)), n_init=3, random_state=seed)
     return np.asarray(model.fit_predict(white), np.int64)
 

@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from itertools import combinations
 
 import numpy as np
-import torch
 
 from core.retrieval.mixture import GaussianMixture, float64, log_likelihoods, mahalanobis, squared_distances
 
@@ -127,15 +126,14 @@ def _log_overlap(one: GaussianMixture, other: GaussianMixture) -> np.ndarray:
         mean = (one.variances()[:, None] + other.variances()) / 2
         shift = left[:, None] - right
         return -np.log(mean).sum(-1) / 2 - (np.square(shift) / mean).sum(-1) / 8
-    factor = torch.linalg.cholesky(torch.from_numpy(one.matrices()[:, None] + other.matrices()) / 2)
-    determinant = 2 * factor.diagonal(dim1=-2, dim2=-1).log().sum(-1).numpy()
+    factor = np.linalg.cholesky((one.matrices()[:, None] + other.matrices()) / 2)
+    determinant = 2 * np.log(np.diagonal(factor, axis1=-2, axis2=-1)).sum(-1)
     if factor.shape[:2] == (1, 1):  # in one space all these components are unit spheres
-        columns = torch.from_numpy(np.concatenate([left, right]).T.copy())
-        white = torch.linalg.solve_triangular(factor[0, 0], columns, upper=False).numpy().T
+        white = np.linalg.solve(factor[0, 0], np.concatenate([left, right]).T).T
         distance = squared_distances(white[: len(left)], white[len(left) :])
     else:
-        shifts = torch.from_numpy(left[:, None] - right)[..., None]
-        distance = torch.linalg.solve_triangular(factor, shifts, upper=False).square().sum((-2, -1)).numpy()
+        shifts = (left[:, None] - right)[..., None]
+        distance = np.square(np.linalg.solve(factor, shifts)).sum((-2, -1))
     return np.asarray(-determinant / 2 - distance / 8)
 
 

@@ -22,6 +22,7 @@ from typing import IO, Any
 
 from core.config import RunConfig, validate
 from core.errors import UserError
+from core.light import cannot, is_light
 from core.runs.files import encode_json, now, read_json, write_json
 from core.runs.folders import brief, check_name, find_folder, new_run_name
 from core.runs.liveness import ACTIVE, identity, process_started, true_status, worker
@@ -229,7 +230,12 @@ def _first_word(path: Path, value: Mapping[str, Any]) -> None:
 
 @contextmanager
 def job_lock(runs: Path, name: str) -> Iterator[IO[str]]:
-    """The locked lock file of `runs`, saying `name`; closed in this process afterwards, so only a child keeps it."""
+    """The locked lock file of `runs`, saying `name`; closed in this process afterwards, so only a child keeps it.
+
+    Raises UserError in a light installation, and while another job of `runs` goes on.
+    """
+    if is_light() and not os.environ.get(CLUSTER):
+        raise UserError(cannot("Training"))
     runs.mkdir(parents=True, exist_ok=True)
     with (runs / ".lock").open("a+") as lock:
         # A worker that has written its last status needs a moment more to end.

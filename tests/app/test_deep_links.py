@@ -7,12 +7,12 @@ import random
 from pathlib import Path
 
 import pytest
-from streamlit.testing.v1 import AppTest
 
 from app.reading import cards
 from app.shell.navigation import entries
 from core.errors import UserError
 from tests.app.learned_run import learned_run
+from tests.app.opened_page import page
 
 LINKS = 2 * int(os.environ.get("FUZZ", "1"))
 """Of each page."""
@@ -28,24 +28,6 @@ VALUES = (
     *("<img src=x onerror=alert(1)>", "[a](javascript:alert(1))", "';--", "x" * 5000, "猫\u202e", "\ud7ff", "whitened"),
     *("own", "task", "class", "sample", "upload", "prefix", "lda", "tiny", "full", "a-run,a-run", "split-digits"),
 )
-
-
-def page(path: str, query: dict[str, str]) -> AppTest:
-    def script() -> None:
-        from importlib import import_module
-
-        import streamlit as st
-
-        from app.shell import navigation
-
-        pages = {path: navigation.page(path) for path in navigation.entries()}
-        st.navigation(list(pages.values()), position="hidden")
-        import_module(f"app.views.{navigation.entries()[st.session_state.opened].module}").render()
-
-    test = AppTest.from_function(script, default_timeout=60)
-    test.session_state.opened = path
-    test.query_params.update(query)
-    return test.run()
 
 
 @pytest.mark.parametrize("path", sorted(entries()))

@@ -37,13 +37,15 @@ _OPTIONS = {
 
 
 @contextmanager
-def served(entry: Path, log: Path, environment: Mapping[str, str] | None = None) -> Iterator[str]:
+def served(
+    entry: Path, log: Path, environment: Mapping[str, str] | None = None, python: str = sys.executable
+) -> Iterator[str]:
     """`streamlit run entry` on a free port of this machine until the block ends; gives its address."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     options = [f"--{name}={value}" for name, value in {**_OPTIONS, "server.port": port}.items()]
-    command = [sys.executable, "-m", "streamlit", "run", str(entry), *options]
+    command = [python, "-m", "streamlit", "run", str(entry), *options]
     with log.open("wb") as out:
         process = subprocess.Popen(command, cwd=ROOT, stdout=out, stderr=out, env={**os.environ, **(environment or {})})
         try:
