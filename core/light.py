@@ -25,6 +25,12 @@ def is_light() -> bool:
     return not (_is_here("torch") and _is_here("timm"))
 
 
+@cache
+def has_clustering() -> bool:
+    """Whether the mixtures of What if can be fitted here, beside class means."""
+    return _is_here(CLUSTERING)
+
+
 def _is_here(library: str) -> bool:
     try:
         return find_spec(library) is not None

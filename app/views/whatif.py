@@ -21,6 +21,7 @@ from app.shell import layout
 from app.shell.address import TASK, current_task, link, set_parameters
 from app.workers import questions
 from core.errors import UserError
+from core.light import has_clustering
 from core.retrieval.questions import SPHERES, Answer, Settings
 
 SHOWN = 48
@@ -40,6 +41,8 @@ def render() -> None:
         "What if tasks were told apart in another way? The embeddings and the adapters stay as they are; only "
         "retrieval is done again, with the settings below."
     )
+    if not has_clustering():
+        st.info("This light app compares class means only: `pip install scikit-learn` adds the other mixtures.")
     _presets(settings, known)
     controls, view = st.columns([4, 11], gap="medium")
     with controls:

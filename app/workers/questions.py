@@ -15,6 +15,7 @@ from app.shell.run_choice import available
 from app.workers.helper import helper
 from core.config import validate
 from core.errors import UserError
+from core.light import has_clustering
 from core.retrieval.questions import Answer, Settings, spaces, unanswerable
 from core.runs.store import Run
 
@@ -30,6 +31,8 @@ MIXTURES = {
     "means": "Class means",
     "kmeans": "k-means",
 }
+if not has_clustering():  # of a light installation
+    MIXTURES = {"means": MIXTURES["means"]}
 COVARIANCES = {"full": "full", "diagonal": "diagonal", "tied": "tied"}
 COMPONENTS = ("1", "2", "3", "5", "10", "20", "40")
 CONCENTRATIONS = ("0.001", "0.01", "0.1", "1", "10", "100")
@@ -55,10 +58,13 @@ PRESETS = {
     "gaussian": Preset("Single Gaussian", {"mixture": "gaussian"}),
 }
 
+if not has_clustering():
+    PRESETS = {"means": PRESETS["means"]}
+
 
 def chosen(known: Sequence[str], task: int) -> Settings:
     """What the URL asks of a run that has the spaces `known`, after task `task`; unknown values become the default."""
-    mixture = parameter("mixture", "class-seeded", MIXTURES)
+    mixture = parameter("mixture", next(iter(MIXTURES)), MIXTURES)
     values: dict[str, object] = {
         "space": parameter("space", default_space(known), known),
         "mixture": mixture,
