@@ -9,6 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from core.config import read_config
 from core.errors import UserError
 from core.runs.files import read_json
 from core.runs.liveness import ACTIVE, true_status
@@ -112,7 +113,7 @@ def _ended(status: str, changed: int) -> str | None:
 def _about(folder: Path, changed: int) -> _About:
     del changed  # only tells one version from the next
     if not (folder / "manifest.json").exists():
-        return _About(folder.name)  # queued
+        return _queued(folder)
     run = Run(folder)
     if run.problem:
         return _About(folder.name, problem=run.problem)
@@ -130,6 +131,18 @@ def _about(folder: Path, changed: int) -> _About:
         _number(run.metrics, "forgetting"),
         _number(run.metrics, "retrieval_accuracy"),
     )
+
+
+def _queued(folder: Path) -> _About:
+    """A run that waits for its turn: only what it was asked to do is known."""
+    try:
+        config = read_config(folder / "config.toml")
+    except UserError:
+        return _About(folder.name)
+    method, stream = config.get("method"), config.get("stream")
+    name = str(stream.get("name", "")) if isinstance(stream, Mapping) else ""
+    kind = str(method.get("name", "")) if isinstance(method, Mapping) else ""
+    return _About(run_title(config), kind, Path(name).stem)
 
 
 def _title(given: str, config: Mapping[str, Any], automatic: str) -> str:

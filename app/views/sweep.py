@@ -168,7 +168,8 @@ def _results(name: str, found: list[Group]) -> None:
         "accuracy with the task unknown, averaged over the tasks seen so far and over seeds; the band is the 95% "
         "interval of the mean.",
         "bands that do not touch; a single seed has no band.",
-        "one seed is one class order: a difference within the bands may be chance.",
+        "a seed draws the first weights and the order of images, and of classes where the stream has no order of its "
+        "own: a difference within the bands may be chance.",
     )
     table = []
     for group in found:
@@ -235,7 +236,7 @@ def _new(busy: bool) -> None:
     known = sorted(method_names())
     methods = st.multiselect("Methods", known, ["proteus", "lda", "sequential"], key="sweep-methods")
     one, two, three, four = st.columns(4)
-    seeds = one.number_input("Seeds (class orders)", 1, 20, 3, key="sweep-seeds")
+    seeds = one.number_input("Seeds", 1, 20, 3, key="sweep-seeds")
     epochs = two.number_input("Epochs per task", 0, 100, 2, key="sweep-epochs")
     ranks = three.multiselect("Ranks", [1, 2, 4, 8, 16, 32], [4], key="sweep-ranks")
     at_once = four.number_input("Runs at once", 1, 16, 1, key="sweep-jobs")

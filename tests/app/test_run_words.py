@@ -134,3 +134,15 @@ def test_cards_of_300_runs_are_read_once(three_hundred: Path, monkeypatch: pytes
     began = time.process_time()
     assert len(run_choice.available()) == 300
     assert time.process_time() - began < 0.25  # 0.01 s on a quiet machine
+
+
+def test_a_waiting_run_is_called_by_what_it_was_asked_to_do(tmp_path: Path) -> None:
+    folder = tmp_path / "2026-11-25-0300-sequential-split-fashion-12ab"
+    folder.mkdir()
+    (folder / "status.json").write_text('{"state": "queued"}')
+    (folder / "config.toml").write_text('[stream]\nname = "/data/holiday.zip"\n[method]\nname = "sequential"\n')
+    card = run_card(folder, False)
+    assert (card.title, card.stream, card.method) == ("Sequential LoRA", "holiday", "sequential")
+    (folder / "config.toml").write_text("no toml at all [")
+    (folder / "manifest.json.part").write_text("")
+    assert run_card(folder, False).title  # whatever lies there, a card is made

@@ -49,7 +49,9 @@ def _costliest(card: RunCard, answers: Predictions) -> None:
     if not found:
         return
     shown = found[:_PAIRS]
-    st.markdown(f"**What costs the most** · {sum(pair.share for pair in shown):.1%} of {_lost(answers):.1%} lost")
+    st.markdown(
+        f"**What costs the most** · {100 * sum(pair.share for pair in shown):.1f} of {100 * _lost(answers):.1f} points"
+    )
     with st.container(key="pairs", gap=None):
         for pair in shown:
             st.button(
@@ -68,7 +70,7 @@ def _lost(answers: Predictions) -> float:
 
 def _said(pair: Pair, names: list[str]) -> str:
     true, answered = layout.plain(names[pair.label]), layout.plain(names[pair.predicted])
-    return f"**{pair.share:.1%}** · {true} → {answered} ({pair.images:,})"
+    return f"**{100 * pair.share:.1f}** · {true} → {answered} ({pair.images:,})"
 
 
 def _details(pair: Pair) -> str:
