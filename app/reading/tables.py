@@ -155,6 +155,16 @@ def spaces(card: RunCard) -> tuple[str, ...]:
     return tuple(_maps(card.folder, stamp(card.folder)))
 
 
+def shifts(card: RunCard) -> tuple[str, ...]:
+    """The corruptions under which the run asked about test images, each with its severity: 'jpeg-3'."""
+    return tuple(_disturbed(card.folder, stamp(card.folder)))
+
+
+def disturbed(card: RunCard, shift: str) -> Predictions:
+    """The answers for test images under one of `shifts`, after the last task."""
+    return _disturbed(card.folder, stamp(card.folder))[shift]
+
+
 def maps(card: RunCard, space: str) -> Maps:
     """The maps of one of `spaces`, by task."""
     return _maps(card.folder, stamp(card.folder))[space]
@@ -194,7 +204,18 @@ def _images(folder: Path, changed: int) -> Images:
 @lru_cache(maxsize=8)
 def _predictions(folder: Path, changed: int) -> Predictions:
     table = Run(folder).predictions()
-    table = table.filter(_is(table, "shift", "none") & _is(table, "split", "test"))
+    return _answers(table.filter(_is(table, "shift", "none") & _is(table, "split", "test")))
+
+
+@lru_cache(maxsize=4)
+def _disturbed(folder: Path, changed: int) -> Mapping[str, Predictions]:
+    table = Run(folder).predictions()
+    names = sorted(set(table["shift"].combine_chunks().dictionary.to_pylist()) - {"none"})
+    found = {name: _answers(table.filter(_is(table, "shift", name) & _is(table, "split", "test"))) for name in names}
+    return MappingProxyType({name: answers for name, answers in found.items() if len(answers)})
+
+
+def _answers(table: pa.Table) -> Predictions:
     names = [field.name for field in fields(Predictions) if field.name not in ("offsets", "values")]
     scores = table["scores"].combine_chunks()
     counts = scores.value_lengths().to_numpy(zero_copy_only=False) if len(table) else np.empty(0, np.int64)

@@ -94,25 +94,30 @@ class Evaluator:
     def _rows(self, watched: Watched, after_task: int) -> pa.Table:
         n = len(watched.data)
         inputs = self.inputs(watched.data, watched.task, watched.memo)
+        return self.answers(inputs, np.arange(watched.first_image, watched.first_image + n), after_task)
+
+    @torch.no_grad()
+    def answers(self, inputs: Inputs, image: np.ndarray, after_task: int, shift: str = "none") -> pa.Table:
+        """PREDICTION_COLUMNS of test images, `image` (n,) by their rows of images.parquet; `shift` disturbed them."""
         scores = self.method.task_scores(inputs).float()
         retrieved = scores.argmax(1)
         best = scores.topk(min(2, scores.shape[1]), dim=1).values
-        margin = best[:, 0] - best[:, 1] if best.shape[1] == 2 else torch.zeros(n)
-        true = torch.full_like(retrieved, watched.task)
+        true = inputs.tasks.to(retrieved.device)
         columns = {
-            "after_task": np.full(n, after_task),
-            "image": np.arange(watched.first_image, watched.first_image + n),
-            "task": np.full(n, watched.task),
-            "label": watched.data.labels,
+            "after_task": np.full(len(image), after_task),
+            "image": image,
+            "task": inputs.tasks,
+            "label": inputs.labels,
             "retrieved_task": retrieved,
             "predicted": self.method.classify(inputs, retrieved),
             "predicted_given_task": self.method.classify(inputs, true),
-            "margin": margin,
+            "margin": best[:, 0] - best[:, 1] if best.shape[1] == 2 else torch.zeros(len(image)),
             "nearest_component": self.method.nearest_component(inputs, retrieved),
         }
         arrays = {name: value.cpu().numpy() if isinstance(value, Tensor) else value for name, value in columns.items()}
         table = {name: pa.array(values).cast(PREDICTION_COLUMNS.field(name).type) for name, values in arrays.items()}
         table["scores"] = pa.array(list(scores.cpu().numpy()), PREDICTION_COLUMNS.field("scores").type)
-        for name, value in (("split", "test"), ("shift", "none")):
-            table[name] = pa.array([value] * n).dictionary_encode().cast(PREDICTION_COLUMNS.field(name).type)
+        for name, value in (("split", "test"), ("shift", shift)):
+            values = pa.array([value] * len(image), pa.string())
+            table[name] = values.dictionary_encode().cast(PREDICTION_COLUMNS.field(name).type)
         return pa.table(table, schema=PREDICTION_COLUMNS)

@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pyarrow as pa
 import torch
 from torch import Tensor
 
@@ -25,6 +26,7 @@ from core.evaluation.evaluator import Evaluator
 from core.evaluation.knn import knn_accuracy
 from core.evaluation.metrics import retention
 from core.retrieval.space import discriminant
+from core.runs.schema import PREDICTION_COLUMNS
 from core.training.encoding import EncodedImages, Encoder
 
 if TYPE_CHECKING:
@@ -98,30 +100,35 @@ def shift_names(names: Sequence[str]) -> tuple[str, ...]:
 
 
 @torch.no_grad()
-def accuracy_under_shifts(
+def answers_under_shifts(
     evaluator: Evaluator,
     encoder: Encoder,
     shifts: Sequence[str],
     severities: Sequence[int],
     images: int,
     advance: Callable[[int], None],
-) -> dict[str, list[float]]:
-    """'none' → [accuracy], and shift → class-incremental accuracy at each severity, on the same test images.
+) -> tuple[dict[str, list[float]], pa.Table]:
+    """'none' → [accuracy], and shift → class-incremental accuracy at each severity, on the same test images; and
+    PREDICTION_COLUMNS of the disturbed ones, whose `shift` is the name and the severity, such as 'jpeg-3'.
 
     At most `images` of the watched test images, spread evenly. `advance` is called with the images encoded.
     """
-    tests = [watched.data.images for watched in evaluator.tests]
-    whole = ImageSet.joined(tests)
+    whole = ImageSet.joined([watched.data.images for watched in evaluator.tests])
     tasks = np.concatenate([np.full(len(watched.data), watched.task) for watched in evaluator.tests])
+    numbers = np.concatenate([watched.first_image + np.arange(len(watched.data)) for watched in evaluator.tests])
     rows = np.unique(np.linspace(0, len(whole) - 1, min(images, len(whole))).astype(int))
-    chosen, true = whole.subset(rows), torch.from_numpy(tasks[rows])
+    chosen, true, last = whole.subset(rows), torch.from_numpy(tasks[rows]), int(tasks.max())
 
-    def accuracy(shown: ImageSet) -> float:
-        inputs = evaluator.inputs(encoder.encode(shown, advance), true)
-        answers = evaluator.method.classify(inputs, evaluator.method.task_scores(inputs).argmax(1))
-        return float((answers.cpu() == torch.from_numpy(shown.labels.copy())).float().mean())
+    def answered(shown: ImageSet, name: str) -> pa.Table:
+        return evaluator.answers(evaluator.inputs(encoder.encode(shown, advance), true), numbers[rows], last, name)
 
-    found = {"none": [accuracy(chosen)]}
+    found, tables = {"none": [_accuracy(answered(chosen, "none"))]}, [PREDICTION_COLUMNS.empty_table()]
     for name in shifts:
-        found[name] = [accuracy(ShiftedImages(chosen, name, severity)) for severity in severities]
-    return found
+        disturbed = [answered(ShiftedImages(chosen, name, severity), f"{name}-{severity}") for severity in severities]
+        found[name] = [_accuracy(table) for table in disturbed]
+        tables += disturbed
+    return found, pa.concat_tables(tables, promote_options="permissive")
+
+
+def _accuracy(answers: pa.Table) -> float:
+    return float((answers["predicted"].to_numpy() == answers["label"].to_numpy()).mean())

@@ -7,7 +7,8 @@ tasks/000/           complete or absent: adapter.safetensors, head.safetensors, 
                      predictions.parquet, embeddings.npz, done.json (TaskDone, written last)
 shared/000.safetensors   what a method carries on after task 0 (running sums); removed once the run is done
 answer.safetensors   what is needed, beside the task folders, to answer for a new image
-predictions.parquet  PREDICTION_COLUMNS, one row per (after_task, test image of a task seen so far)
+predictions.parquet  PREDICTION_COLUMNS, one row per (after_task, test image of a task seen so far); where the run asked
+                     for corruptions, also one per corruption and test image, after the last task
 images.parquet       IMAGE_COLUMNS, one row per image: all test images, and some training images
 embeddings.npz       float16 (images, width), one array per space, aligned with images.parquet
 projection.parquet   PROJECTION_COLUMNS, one row per (space, after_task, image)
@@ -143,7 +144,7 @@ PREDICTION_COLUMNS = pa.schema(
         ("nearest_component", pa.int16()),  # of the retrieved task's mixture; -1 where there is none
         ("scores", pa.list_(pa.float32())),  # one per task known at the time, retrieval's own units
         ("split", pa.dictionary(pa.int8(), pa.string())),  # 'test'
-        ("shift", pa.dictionary(pa.int8(), pa.string())),  # 'none', or a corruption
+        ("shift", pa.dictionary(pa.int8(), pa.string())),  # 'none', or a corruption and its severity: 'jpeg-3'
     ]
 )
 

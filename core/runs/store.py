@@ -227,9 +227,11 @@ class RunWriter:
         metrics: Mapping[str, Any],
         answer: Mapping[str, torch.Tensor],
         evidence: Mapping[str, np.ndarray] | None = None,
+        disturbed: pa.Table | None = None,
     ) -> None:
         """Write what is known once all tasks are done; metrics.json comes last.
 
+        `disturbed` are answers for corrupted test images, added to those of the task folders.
         `answer` is what is needed, beside the task folders, to answer for a new image; `evidence` holds the arrays of
         evidence.npz, if there are any.
         `embeddings` are (images, width) per space, kept as float16. Raises ValueError when rows do not match `images`.
@@ -237,7 +239,8 @@ class RunWriter:
         for space, rows in embeddings.items():
             if len(rows) != images.num_rows:
                 raise ValueError(f"embeddings “{space}” have {len(rows)} rows for {images.num_rows} images")
-        predictions = pa.concat_tables(self.load_task(task).predictions for task in range(self.finished_tasks()))
+        answers = [self.load_task(task).predictions for task in range(self.finished_tasks())]
+        predictions = pa.concat_tables([*answers, *([] if disturbed is None else [disturbed])])
         tables = [("predictions", predictions, PREDICTION_COLUMNS), ("images", images, IMAGE_COLUMNS)]
         if projection is not None:
             tables.append(("projection", projection, PROJECTION_COLUMNS))

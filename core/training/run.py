@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import torch
 
 import core
@@ -25,7 +26,7 @@ from core.errors import UserError
 from core.evaluation.cost import peak_memory_bytes
 from core.evaluation.evaluator import Evaluator
 from core.evaluation.metrics import summary
-from core.evaluation.retention import RetentionProbe, accuracy_under_shifts, gain, shift_names
+from core.evaluation.retention import RetentionProbe, answers_under_shifts, gain, shift_names
 from core.evaluation.theory import theory
 from core.failures import said
 from core.methods import method_class
@@ -299,11 +300,13 @@ class _Session:
         self.progress.begin("finish", last, 0, "writing the tables")
         images = self.recorder.images(self.stream, self.writer.folder / "sprites", self.config.record.thumbnail)
         tables = [self.writer.load_task(task).predictions for task in range(last + 1)]
+        shifts, disturbed = self._under_shifts()
         self.writer.finish(
             images=images,
             embeddings=spaces,
             projection=projection,
-            metrics=self._metrics(run, tables),
+            metrics=self._metrics(run, tables, shifts),
+            disturbed=disturbed,
             answer=self.method.answer_state(),
             evidence=None if evidence is None else evidence.arrays(),
         )
@@ -315,9 +318,7 @@ class _Session:
         """Test images whose evidence costs little: a pass each, and the run took many passes."""
         return max(_EXPLAINED_AT_LEAST, int(_EXPLAINING * self._work() / self._frozen_work))
 
-    def _metrics(self, run: Run, tables: list[Any]) -> dict[str, Any]:
-        import pyarrow as pa
-
+    def _metrics(self, run: Run, tables: list[pa.Table], shifts: dict[str, list[float]] | None) -> dict[str, Any]:
         tasks = len(self.stream.tasks)
         done = [run.task(task).done for task in range(tasks)]
         stored = [task.stored_bytes for task in done]
@@ -329,7 +330,7 @@ class _Session:
             **answer_costs(self.method, self.encoder, self.recorder.watches[-1].test, self.precision),
             "theory": [task.theory or None for task in done],
             "retention": [task.retention or None for task in done],
-            "shifts": self._under_shifts(),
+            "shifts": shifts,
             "seconds": time.monotonic() - self.started,
             "train_seconds": self.train_seconds,
             "evaluate_seconds": self.evaluate_seconds,
@@ -361,14 +362,14 @@ class _Session:
         gained = gain(watch.test, watch.train, own[-watch.kept.images :], self.config.retention.neighbours)
         return {**self.probe.after(self.evaluator, task), **gained}
 
-    def _under_shifts(self) -> dict[str, list[float]] | None:
-        """Accuracy under the shifts that were asked for, after the last task."""
+    def _under_shifts(self) -> tuple[dict[str, list[float]] | None, pa.Table]:
+        """Accuracy under the shifts that were asked for, after the last task, and the answers behind it."""
         settings, last = self.config.retention, len(self.stream.tasks) - 1
         shifts = shift_names(settings.shifts)
         if not shifts:
-            return None
+            return None, PREDICTION_COLUMNS.empty_table()
         self.progress.begin("evaluate", last, 0, "answering for corrupted images")
-        return accuracy_under_shifts(
+        return answers_under_shifts(
             self.evaluator, self.encoder, shifts, settings.severities, settings.shift_images, self._embedded
         )
 

@@ -10,8 +10,9 @@ from streamlit.testing.v1 import AppTest
 
 from app.reading.cards import RECORDED_RUNS, run_card
 from app.reading.slices import history
-from app.reading.tables import evidence, predictions
+from app.reading.tables import disturbed, evidence, predictions, shifts
 from app.workers.why import why
+from core.runs.store import Run
 from tests.app.evidence_run import evidence_run
 
 RUN = "sequential-split-digits"
@@ -149,3 +150,17 @@ def test_the_model_says_what_it_looks_at(with_evidence, monkeypatch):
     test = shown(run=with_evidence.name, image=str(image), look="1")
     said = " ".join(text.value for text in test.markdown)
     assert "The patches of each block" in said and "Frozen backbone" in said
+
+
+def test_images_under_a_corruption_are_a_slice_of_their_own(with_evidence, monkeypatch):
+    monkeypatch.setenv("PROTEUS_RUNS", str(with_evidence.parent))
+    card = run_card(with_evidence, False)
+    assert shifts(card) == ("contrast-5", "gaussian-noise-5") and len(disturbed(card, "contrast-5")) == 40
+    kept = Run(with_evidence).metrics["shifts"]["contrast"][0]
+    answers = disturbed(card, "contrast-5")
+    assert (answers.predicted == answers.label).mean() == pytest.approx(kept)
+    assert len(predictions(card).after(4)) == 120, "undisturbed answers are what they were"
+    test = shown(run=with_evidence.name, shift="contrast-5", show="all")
+    assert listed(test) == 40 and chips(test) == ["disturbed by contrast\\-5"]
+    test.button(key="errors-chip-shift").click().run()
+    assert listed(test) == 120

@@ -12,9 +12,9 @@ import streamlit as st
 
 from app.components.choice import choice
 from app.reading.slices import history
-from app.reading.tables import Predictions, predictions
+from app.reading.tables import Predictions, disturbed, predictions, shifts
 from app.shell import layout
-from app.shell.address import current_task
+from app.shell.address import current_task, parameter
 from app.views.errors import classes, grouped, listing, mending, one_image, take_away, tasks
 
 VIEWS = {"tasks": "By task", "classes": "By class", "groups": "In groups"}
@@ -28,11 +28,12 @@ def render() -> None:
         return
     task = current_task(card.tasks)
     everything = predictions(card)
-    answers = everything.after(task)
+    shift = parameter("shift", "", shifts(card))
+    answers = disturbed(card, shift) if shift else everything.after(task)
     if not len(answers):
         layout.empty("This run has no test images to look at.", "Train another", "train")
         return
-    _summary(answers)
+    _summary(answers, shift)
     past = history(everything, int(answers.after_task[0]))
     view = choice("See what was confused", "view", VIEWS, "tasks", widget="errors-view")
     shown = {"tasks": tasks, "classes": classes, "groups": grouped}[view]
@@ -52,10 +53,12 @@ def render() -> None:
         one_image.explained(card, answers, listed, image)
 
 
-def _summary(answers: Predictions) -> None:
+def _summary(answers: Predictions, shift: str) -> None:
     wrong = answers.predicted != answers.label
     lost = int((wrong & (answers.retrieved_task != answers.task)).sum())
     after = f"After task {int(answers.after_task[0]) + 1},"
+    if shift:
+        after += f" with test images disturbed by {layout.plain(shift)},"
     if not wrong.any():
         st.markdown(f"{after} all **{len(answers):,}** answers are right.")
         return

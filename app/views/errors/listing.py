@@ -11,7 +11,7 @@ import streamlit as st
 from app.components.answer_table import ROWS, answer_table
 from app.reading.cards import RunCard
 from app.reading.slices import FATES, History, Slice
-from app.reading.tables import Predictions, class_names, task_names
+from app.reading.tables import Predictions, class_names, shifts, task_names
 from app.shell import layout
 from app.shell.address import parameter, set_parameters
 from app.views.errors import grouped
@@ -124,6 +124,7 @@ def _narrow(card: RunCard, answers: Predictions) -> None:
             known = [component for component in known if component >= 0]
             _pick_one(card, "Component of that task", "component", known, {c: f"component {c + 1}" for c in known})
         _margin(card, answers, now)
+        _shift(card)
 
 
 def _pick_one(card: RunCard, label: str, name: str, options: Sequence[object], words: object) -> None:
@@ -157,6 +158,22 @@ def _margin(card: RunCard, answers: Predictions, now: Slice) -> None:
     )
 
 
+def _shift(card: RunCard) -> None:
+    """Answers for corrupted images, where the run asked for them."""
+    known = shifts(card)
+    if not known:
+        return
+    st.session_state["errors-shift"] = parameter("shift", "", known) or None
+    st.selectbox(
+        "Test images disturbed by",
+        known,
+        key="errors-shift",
+        placeholder="nothing",
+        help="Corruptions with their severity, 1 to 5; asked after the last task.",
+        on_change=lambda: set_parameters(shift=st.session_state["errors-shift"], image=None),
+    )
+
+
 def _set_margin(card: RunCard, top: float) -> None:
     least, most = st.session_state["errors-margin"]
     _set(card, least=least if least > 0 else None, most=most if most < top else None)
@@ -173,13 +190,16 @@ def _chips(card: RunCard) -> None:
     """What narrows the list down; a click takes it away."""
     now = present(card)
     words = _words(card, now)
+    shift = parameter("shift", "", shifts(card))
     group = parameter("group", "") if parameter("view", "tasks") == "groups" else ""
-    if not words and not group:
+    if not words and not group and not shift:
         return
     with st.container(horizontal=True, gap="small"):
         for name, text in words.items():
             open_again = ("retrieved", "component") if name == "retrieved" else (name,)
             _chip(text, f"chip-{name}", now.without(*open_again).address())
+        if shift:
+            _chip(f"disturbed by {layout.plain(shift)}", "chip-shift", {"shift": None})
         if group:
             _chip(f"group {layout.plain(group)}", "chip-group", {"group": None})
 
