@@ -40,7 +40,7 @@ def proteus() -> Recorded:
 def test_the_runs_own_recipe_gives_the_runs_own_answers(recorded: Recorded) -> None:
     """Twenty images a class are enough for it in the run's whitened space, give or take an image."""
     found = answer(recorded, Settings())
-    assert min(found.after.retrieval, found.before.retrieval) > 0.988
+    assert found.before.retrieval > 0.988 and found.after.retrieval >= found.before.retrieval - 1.01 / len(found.image)
     assert found.became_right.sum() + found.became_wrong.sum() + found.moved.sum() <= 1
     assert (found.train_images, found.run_train_images, len(found.image)) == (200, 1438, 359)
 
@@ -216,7 +216,7 @@ def test_disturbed_images_do_not_count(tmp_path: Path) -> None:
 
 
 def test_the_command_line_shows_the_same(proteus: Recorded, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["whatif", "proteus", "--runs", str(DEMOS), "--space", "frozen", "--mixture", "means", "--tasks", "3"]
+    words = ["whatif", "proteus-split-digits", "--runs", str(DEMOS), "--space", "frozen", "--mixture", "means", "--tasks", "3"]
     assert main([*words, "--json"]) == 0
     said = json.loads(capsys.readouterr().out)
     found = answer(proteus, Settings(space="frozen", mixture="means", after_task=2))
