@@ -17,6 +17,8 @@ RESULT_KEYS = (
     "final_accuracy_pooled",
     "task_aware_accuracy",
     "retrieval_accuracy",
+    "expected_retrieval_error",
+    "bound_retrieval_error",
     "average_incremental_accuracy",
     "forgetting",
     "backward_transfer",
@@ -127,14 +129,17 @@ def show_theory(run: Run) -> None:
     if not rows:
         return
     names = [task.name for task in run.manifest.tasks]
-    keys = ("sampled_error", "measured_error", "separation", "log_determinant_ratio")
+    keys = ("expected_error", "measured_error", "sampled_error", "separation", "log_determinant_ratio")
     cells = [
-        [names[after], _bound(entry["bound"], after + 1), *(terminal.share(entry[key]) for key in keys)]
+        [names[after], _bound(entry["bound"], after + 1), *(terminal.share(entry.get(key)) for key in keys)]
         for after, entry in rows
     ]
-    columns = ["after task", "bound", "expected (sampled)", "measured", "separation δ", "log-determinant ratio κ"]
+    columns = ["after task", "bound", "expected", "measured", "sampled", "separation δ", "log-determinant ratio κ"]
     terminal.show_table("error of picking the task", columns, cells, numbers=columns[1:])
-    terminal.show_line("bound and expected: for images drawn from the fitted mixtures; measured: on the test images.")
+    terminal.show_line(
+        "expected: of new images, from training images left out; measured: on the test images; bound and sampled: the "
+        "error if tasks were the fitted mixtures."
+    )
 
 
 def _bound(value: float | None, tasks: int) -> str:
@@ -175,7 +180,7 @@ def show_what_if(answer: Answer, k: int) -> None:
     cells = [[name, *(terminal.share(value) for value in values)] for name, *values in rows]
     cells += [
         ["bound on it", "", _bound(answer.bound, len(answer.components))],
-        ["expected (sampled)", "", terminal.share(answer.sampled_error)],
+        ["sampled from the mixtures", "", terminal.share(answer.sampled_error)],
     ]
     terminal.show_table("what if", columns, cells, numbers=columns[1:])
     changed = {"became right": answer.became_right, "became wrong": answer.became_wrong, "moved": answer.moved}

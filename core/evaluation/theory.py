@@ -1,4 +1,7 @@
-"""After every task: what theory says about retrieval by the fitted mixtures, beside the error that was measured."""
+"""After every task: the error of picking the task that is expected of new images, and the one that was measured.
+
+Beside them stands what theory says about retrieval by the fitted mixtures: the error if tasks were the mixtures.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ import numpy as np
 import torch
 
 from core.evaluation.evaluator import Evaluator
+from core.methods.base import Method
 from core.retrieval.theory import log_determinant_ratio, sampled_error, separation, union_bound
 
 _POINTS = 5000
@@ -20,6 +24,8 @@ def theory(evaluator: Evaluator, retrieval: Sequence[float | None], seed: int) -
 
     bound, sampled_error    of maximum likelihood, were images drawn from the fitted mixtures (core.retrieval.theory);
                             None where mixtures live in different spaces, so that densities cannot be compared
+    expected_error          of new images, from training images that were left out (core.retrieval.leave_out); None
+                            where retrieval picks by anything but these densities, or a task was learned without it
     measured_error          1 − the mean over tasks of `retrieval`, their retrieval accuracies now (None: unmeasured)
     separation              δ on the test images watched so far; nothing is fitted to them
     log_determinant_ratio   κ
@@ -30,6 +36,7 @@ def theory(evaluator: Evaluator, retrieval: Sequence[float | None], seed: int) -
         spaces = [method.whitened(inputs) for inputs in tests]
         points = [space.cpu().numpy() for space in spaces if space is not None]
         found = {
+            "expected_error": _expected(method),
             "bound": union_bound(shared),
             "sampled_error": sampled_error(shared, max(1, _POINTS // len(shared)), seed),
             "separation": separation(shared, lambda k, i: points[k]),
@@ -37,6 +44,7 @@ def theory(evaluator: Evaluator, retrieval: Sequence[float | None], seed: int) -
         }
     elif own := method.own_mixtures():
         found = {
+            "expected_error": np.nan,
             "bound": np.nan,
             "sampled_error": np.nan,
             "separation": separation(own, lambda k, i: method.in_own_space(tests[k], i).cpu().numpy()),
@@ -47,3 +55,10 @@ def theory(evaluator: Evaluator, retrieval: Sequence[float | None], seed: int) -
     measured = [accuracy for accuracy in retrieval if accuracy is not None]
     found["measured_error"] = 1 - float(np.mean(measured)) if measured else np.nan
     return {name: None if np.isnan(value) else value for name, value in found.items()}
+
+
+def _expected(method: Method) -> float:
+    """From left-out images, for methods whose adapters do not rank the tasks again; NaN where there is no estimate."""
+    reranked = method.config.retrieval.shortlist > 1
+    found = method.shared_space.expected_error() if method.shared_space and not reranked else None
+    return np.nan if found is None else found

@@ -30,6 +30,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from core.config import RunConfig
 from core.retrieval.kept import Kept
+from core.retrieval.leave_out import expected_error, left_out_scores, sent_to
 from core.retrieval.mixture import (
     GaussianMixture,
     Mixture,
@@ -43,6 +44,9 @@ if TYPE_CHECKING:
     from core.methods.inputs import Inputs
 
 Clustering = Literal["dpgmm", "kmeans", "means"]
+
+_LEFT_OUT = 500
+"""Training images of a task, at most, that are left out one by one to estimate the error on new images."""
 
 _ROWS = 4096
 """Images scored at a time, so that memory stays bounded for any number of images."""
@@ -64,6 +68,9 @@ class WhitenedRetriever(Kept):
         """Per task: the class of each component (components,); −1 where clustering is blind to classes."""
         self.class_means: list[Tensor] = []
         """Per task: (classes, features), raw: means of the components, so that they need not be stored."""
+        self.sent: list[np.ndarray | None] = []
+        """Per task: shares of its left-out images sent to each task known then (core.retrieval.leave_out); None where
+        an earlier version learned the task."""
         self.whitening: Whitening
         """Of all classes seen so far."""
         self._table: ComponentTable | None = None
@@ -93,6 +100,31 @@ class WhitenedRetriever(Kept):
             class_means if self.clustering == "kmeans" else None,
         )
         self._whiten(self.class_means)
+        self.sent.append(self._left_out(frozen, labels, groups))
+
+    def _left_out(self, frozen: Tensor, labels: Tensor, groups: Tensor) -> np.ndarray:
+        """(tasks,) shares of the newest task's training images, each left out, that are sent to each task."""
+        if self.tasks == 1:
+            return np.ones(1, np.float32)
+        seen = sum(len(means) for means in self.means[:-1]), sum(len(means) for means in self.class_means[:-1])
+        _, component, images = groups.unique(return_inverse=True, return_counts=True)
+        _, member, class_images = labels.unique(return_inverse=True, return_counts=True)
+        rows = torch.linspace(0, len(frozen) - 1, min(len(frozen), _LEFT_OUT), device=frozen.device).round().long()
+        component, member = component[rows], member[rows]
+        scores = left_out_scores(
+            self.pooled,
+            self.whitening,
+            self.settings.shrinkage,
+            frozen[rows],
+            torch.cat(self.class_means),
+            member + seen[1],
+            class_images[member],
+            torch.cat(self.means),
+            component + seen[0],
+            images[component],
+        )
+        owners = torch.cat([torch.full_like(count, task) for task, count in enumerate(self.counts)])
+        return sent_to(scores, owners, torch.cat(self.counts), component + seen[0])
 
     def _keep(self, coded: CodedMeans, counts: Tensor, members: Tensor, class_means: Tensor | None) -> None:
         """Remember a task by what is stored of it: a resumed run then computes with the very same numbers."""
@@ -167,6 +199,9 @@ class WhitenedRetriever(Kept):
             "counts": self.counts[task].cpu().numpy(),
             "classes": self.members[task].cpu().numpy(),
         }
+        sent = self.sent[task]
+        if sent is not None:
+            arrays["left_out"] = sent
         if self.clustering == "kmeans":  # components of many classes: the class means cannot be had from them
             arrays["class_means"] = self.class_means[task].cpu().numpy()
         return arrays
@@ -177,6 +212,11 @@ class WhitenedRetriever(Kept):
         counts, members = (torch.from_numpy(arrays[name]).to(self.device) for name in ("counts", "classes"))
         blind = torch.from_numpy(arrays["class_means"]).to(self.device) if "class_means" in arrays else None
         self._keep(coded, counts, members, blind)
+        self.sent.append(arrays.get("left_out"))
+
+    def expected_error(self) -> float | None:
+        """Of picking the task of a new image, from left-out training images; None where a task has none."""
+        return expected_error(self.sent)
 
     def shared_state(self) -> dict[str, Tensor]:
         return self.pooled.state()

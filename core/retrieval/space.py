@@ -67,9 +67,13 @@ class PooledCovariance:
         """
         return min(_SHARE_PER_RATIO * len(self.scatter) / max(self.images, 1), _MOST_SHARE)
 
+    def share(self, shrinkage: float | None) -> float:
+        """The share of the scaled identity that counts where `shrinkage` is asked for (None: by rule)."""
+        return self.shrinkage() if shrinkage is None else shrinkage
+
     def covariance(self, shrinkage: float | None = None) -> Tensor:
         """(features, features): within-class covariance, shrunk towards the scaled identity (None: by rule)."""
-        share = self.shrinkage() if shrinkage is None else shrinkage
+        share = self.share(shrinkage)
         covariance = self.scatter / max(self.images, 1)
         scale = covariance.diagonal().mean().clamp_min(1e-8)
         covariance = covariance * (1 - share)
@@ -79,7 +83,7 @@ class PooledCovariance:
 
     def whitening(self, means: Tensor, shrinkage: float | None = None) -> Whitening:
         """The whitening for class means (classes, features)."""
-        factor = self._cholesky(shrinkage)
+        factor = self.factor(shrinkage)
         centre = means.mean(0)
         white_means = torch.linalg.solve_triangular(factor, (means - centre).T, upper=False)
         directions, size, _ = torch.linalg.svd(white_means, full_matrices=False)
@@ -88,7 +92,8 @@ class PooledCovariance:
         projection = torch.linalg.solve_triangular(factor.T, kept, upper=True)
         return Whitening(centre, projection)
 
-    def _cholesky(self, shrinkage: float | None) -> Tensor:
+    def factor(self, shrinkage: float | None) -> Tensor:
+        """(features, features), lower: the Cholesky factor of `covariance`."""
         of = (self.images, shrinkage)
         if self._factor is None or self._factor[0] != of:
             self._factor = (of, torch.linalg.cholesky(self.covariance(shrinkage)))

@@ -321,6 +321,7 @@ class _Session:
     def _metrics(self, run: Run, tables: list[pa.Table], shifts: dict[str, list[float]] | None) -> dict[str, Any]:
         tasks = len(self.stream.tasks)
         done = [run.task(task).done for task in range(tasks)]
+        expected, bound = ([task.theory.get(key) for task in done] for key in ("expected_error", "bound"))
         stored = [task.stored_bytes for task in done]
         # One shared model counts once, though every task's folder holds a snapshot of it.
         total = sum(stored) if PAST_IS_FROZEN in self.method.promises else stored[-1]
@@ -329,6 +330,10 @@ class _Session:
             **summary(pa.concat_tables(tables), tasks, self.config.retrieval.shortlist),
             **answer_costs(self.method, self.encoder, self.recorder.watches[-1].test, self.precision),
             "theory": [task.theory or None for task in done],
+            "expected_retrieval_error": expected[-1],
+            "bound_retrieval_error": bound[-1],
+            "expected_retrieval_errors": expected,
+            "bound_retrieval_errors": bound,
             "retention": [task.retention or None for task in done],
             "shifts": shifts,
             "seconds": time.monotonic() - self.started,

@@ -16,6 +16,7 @@ from scipy.stats import multivariate_normal, norm
 
 from core.cli import main
 from core.config import RunConfig, validate
+from core.report import result
 from core.retrieval.mixture import GaussianMixture, fit_mixture, log_likelihoods, mahalanobis
 from core.retrieval.scores import WhitenedRetriever
 from core.retrieval.theory import (
@@ -327,6 +328,23 @@ class TestRuns:
         for entry in entries[1:]:
             assert 0 <= entry["sampled_error"] <= entry["bound"] and entry["separation"] > -1
         assert entries[-1]["sampled_error"] > 0
+        assert all(0 <= entry["expected_error"] <= 1 for entry in entries) and entries[0]["expected_error"] == 0
+
+    def test_say_beside_their_accuracy_what_was_expected_of_new_images_and_the_bound(self, whitened):
+        metrics, theory = whitened.metrics, whitened.metrics["theory"]
+        for name, key in (("expected", "expected_error"), ("bound", "bound")):
+            assert metrics[f"{name}_retrieval_errors"] == [entry[key] for entry in theory]
+            assert metrics[f"{name}_retrieval_error"] == theory[-1][key] == result(whitened)[f"{name}_retrieval_error"]
+
+    def test_keep_four_bytes_for_each_earlier_task_to_expect_errors_from(self, whitened):
+        for task in range(5):
+            with np.load(whitened.folder / f"tasks/{task:03d}/mixture.npz", allow_pickle=False) as kept:
+                assert kept["left_out"].shape == (task + 1,) and kept["left_out"].dtype == np.float32
+                assert kept["left_out"].sum() == pytest.approx(1)
+
+    def test_whose_adapters_rank_the_tasks_again_expect_nothing(self, tmp_path):
+        run = train(tmp_path, retrieval={"shortlist": 2})
+        assert run.metrics["expected_retrieval_error"] is None and run.metrics["bound_retrieval_error"] is not None
 
     def test_taken_up_again_keep_the_same(self, whitened, tmp_path):
         def stop(status):
@@ -342,7 +360,7 @@ class TestRuns:
     def test_of_the_likelihood_recipe_have_no_bound_but_a_separation(self, tmp_path, capsys):
         run = train(tmp_path, retrieval={"mode": "likelihood"})
         for entry in run.metrics["theory"][1:]:
-            assert entry["bound"] is None and entry["sampled_error"] is None
+            assert entry["bound"] is None and entry["sampled_error"] is None and entry["expected_error"] is None
             assert entry["separation"] > -1 and entry["log_determinant_ratio"] < 0
         assert main(["show", str(run.folder)]) == 0
         assert "error of picking the task" in capsys.readouterr().out
@@ -351,6 +369,7 @@ class TestRuns:
     def test_without_mixtures_that_pick_the_task_keep_none(self, tmp_path, capsys, method, mode):
         run = train(tmp_path, method, retrieval={"mode": mode})
         assert run.metrics["theory"] == [None] * 5
+        assert run.metrics["expected_retrieval_error"] is None and run.metrics["bound_retrieval_error"] is None
         assert main(["show", str(run.folder)]) == 0
         assert "error of picking the task" not in capsys.readouterr().out
 

@@ -1,0 +1,110 @@
+"""The error that is expected of new images: the closed form against fitting again without each image, and the rule."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from core.retrieval.leave_out import expected_error, left_out_scores, sent_to
+from core.retrieval.space import PooledCovariance
+
+
+def _images(features: int, per_class: int = 7, classes: int = 4) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Images (n, features) in double precision, their classes, and their components: two of every class."""
+    generator = torch.Generator().manual_seed(features)
+    centres = 2 * torch.randn(classes, features, generator=generator, dtype=torch.float64)
+    labels = torch.arange(classes).repeat_interleave(per_class)
+    spread = torch.randn(features, features, generator=generator, dtype=torch.float64)
+    noise = torch.randn(len(labels), features, generator=generator, dtype=torch.float64) @ spread / features**0.5
+    return centres[labels] + noise, labels, 2 * labels + (torch.arange(len(labels)) % 3 == 0)
+
+
+def _means(x: torch.Tensor, groups: torch.Tensor, numbers: int) -> torch.Tensor:
+    return torch.stack([x[groups == number].mean(0) for number in range(numbers)])
+
+
+def _pooled(x: torch.Tensor, labels: torch.Tensor) -> PooledCovariance:
+    pooled = PooledCovariance(x.shape[1], x.device)
+    pooled.scatter = pooled.scatter.double()
+    pooled.add(x, labels)
+    return pooled
+
+
+class _Fixed(PooledCovariance):
+    """A covariance whose ridge and number of images stay those of all images, whatever was taken out of its sum."""
+
+    def __init__(self, scatter: torch.Tensor, of: PooledCovariance, share: float) -> None:
+        super().__init__(len(scatter), scatter.device)
+        whole = of.covariance(share) - (1 - share) * of.scatter / of.images
+        self._covariance = whole + (1 - share) * scatter / of.images
+
+    def covariance(self, shrinkage: float | None = None) -> torch.Tensor:
+        return self._covariance
+
+
+@pytest.mark.parametrize("features", [3, 6, 40], ids=["as many as directions", "few", "more than images"])
+def test_the_closed_form_is_what_fitting_again_without_the_image_gives(features):
+    share = 0.1
+    x, labels, groups = _images(features)
+    pooled = _pooled(x, labels)
+    class_means, means = _means(x, labels, 4), _means(x, groups, 8)
+    whitening = pooled.whitening(class_means, share)
+    counts, sizes = labels.bincount()[labels], groups.bincount()[groups]
+    found = left_out_scores(pooled, whitening, share, x, class_means, labels, counts, means, groups, sizes)
+    for image in range(len(x)):
+        rest = torch.arange(len(x)) != image
+        without = _pooled(x[rest], labels[rest])
+        again = _Fixed(without.scatter, pooled, share).whitening(_means(x[rest], labels[rest], 4), share)
+        distances = (again(x[image]) - again(_means(x[rest], groups[rest], 8))).square().sum(1)
+        assert found[image].numpy() == pytest.approx((-distances / 2).numpy(), abs=1e-4, rel=1e-4)
+
+
+def test_an_image_alone_in_its_component_or_class_has_nothing_there():
+    x, labels, groups = _images(6)
+    groups = groups.clone()
+    groups[0], groups[1:7] = 1, 0
+    labels_alone = torch.cat([labels, torch.tensor([4])])
+    x_alone = torch.cat([x, torch.randn(1, 6, dtype=torch.float64)])
+    groups_alone = torch.cat([groups, torch.tensor([8])])
+    pooled = _pooled(x_alone, labels_alone)
+    class_means, means = _means(x_alone, labels_alone, 5), _means(x_alone, groups_alone, 9)
+    scores = left_out_scores(
+        pooled,
+        pooled.whitening(class_means, 0.1),
+        0.1,
+        x_alone,
+        class_means,
+        labels_alone,
+        labels_alone.bincount()[labels_alone],
+        means,
+        groups_alone,
+        groups_alone.bincount()[groups_alone],
+    )
+    assert scores[0, 1] == -torch.inf and scores[0, 0].isfinite()
+    assert scores[-1].isnan().all() and not scores[:-1].isnan().any()
+
+
+def test_shares_count_each_image_once_and_take_it_out_of_its_weight():
+    scores = torch.tensor([[0.0, -1.0, -5.0], [-3.0, -0.5, -9.0], [float("nan")] * 3])
+    sent = sent_to(scores, torch.tensor([0, 1, 1]), torch.tensor([4, 3, 1]), torch.tensor([1, 1, 2]))
+    assert sent.tolist() == [0.5, 0.5] and sent.dtype == np.float32
+    assert np.isnan(sent_to(scores[2:], torch.tensor([0, 1, 1]), torch.tensor([4, 3, 1]), torch.tensor([2]))).all()
+
+
+class TestExpectedError:
+    def test_of_one_task_is_none_at_all(self):
+        assert expected_error([np.ones(1)]) == 0
+
+    def test_of_two_tasks_is_the_confusion_of_the_second_taken_in_both_directions(self):
+        assert expected_error([np.ones(1), np.array([0.2, 0.8])]) == pytest.approx(0.2)
+
+    def test_an_earlier_task_loses_to_each_later_one(self):
+        sent = [np.ones(1), np.array([0.2, 0.8]), np.array([0.1, 0.3, 0.6])]
+        right = [1 * 0.8 * 0.9, 0.8 * 0.7, 0.6]
+        assert expected_error(sent) == pytest.approx(1 - np.mean(right))
+
+    def test_is_unknown_where_a_task_was_learned_without_it(self):
+        assert expected_error([]) is None
+        assert expected_error([np.ones(1), None]) is None
+        assert expected_error([np.ones(1), np.full(2, np.nan)]) is None
