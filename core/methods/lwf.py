@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
+from core.adapters.updates import Updates
 from core.config import Section
 from core.methods.base import Step, embedded
 from core.methods.shared_model import OneAdapter
@@ -40,8 +41,13 @@ class LearningWithoutForgetting(OneAdapter):
     @torch.no_grad()
     def begin_task(self, task: int, classes: tuple[int, ...], generator: torch.Generator) -> None:
         # In a tuple, so that it is no submodule: a copy of what is saved already need not be saved again.
-        self._teacher = (self.present_updates() if task else {}, deepcopy(self.heads))
+        self._teacher = (self._full_strength() if task else {}, deepcopy(self.heads))
         super().begin_task(task, classes, generator)
+
+    def _full_strength(self) -> Updates:
+        """Copies of the present updates as training counts them, whatever `adapters.strength` makes of them later."""
+        scale = torch.full((self.bank.units(),), self.config.adapters.alpha, device=self.device)
+        return self.bank.compose(len(self.bank), lambda site: scale)
 
     def loss(self, tokens: Tensor, labels: Tensor, step: Step) -> tuple[Tensor, dict[str, Tensor]]:
         now, T = self.embed(tokens, step.task), self.options.temperature

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 from core.methods.base import Step
 from tests.unit.learning import TASKS, build, inputs_for, learn
 
 
-def begun(**options):
-    """After one task, at the beginning of the second."""
+def begun(strength: float = 1.0, **options):
+    """After one task, at the beginning of the second; between tasks a method answers, as in the training loop."""
     method = build("lwf", **options)
+    adapters = method.config.adapters.model_copy(update={"strength": strength})
+    method.config = method.config.model_copy(update={"adapters": adapters})
     learn(method, 0)
+    method.eval()
     method.begin_task(1, TASKS[1], torch.Generator().manual_seed(1))
     method.train()
     return method, inputs_for(method, 1)
 
 
-def test_before_the_first_step_the_old_answers_pull_nowhere():
-    method, data = begun()
+@pytest.mark.parametrize("strength", [1.0, 0.5])
+def test_before_the_first_step_the_old_answers_pull_nowhere(strength):
+    method, data = begun(strength)
     _, parts = method.loss(data.tokens, data.labels, Step(1, 0, 10))
     moved = [p for p in method.bank.parameters() if p.requires_grad]
     found = torch.autograd.grad(parts["distillation 0"], moved, allow_unused=True)
