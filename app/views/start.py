@@ -26,8 +26,8 @@ from core.light import is_light
 
 _PICTURES = 8
 """Thumbnails on a story's tile."""
-_LARGE = 168
-"""Pixels that the one image is wide: six for each of a garment's."""
+_LARGE = 158
+"""Pixels that the one image is wide, about: it becomes 168 for a garment of 28, which fills its column."""
 _MORE = 5
 """Further images of the costliest pair."""
 _PEERS = {

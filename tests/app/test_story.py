@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as some
@@ -17,6 +19,7 @@ from app.reading.cards import run_card
 from app.reading.story import costliest_pair, peers, stories, telling_image
 from app.reading.tables import Predictions
 from app.reading.telling_map import telling_colour, telling_space
+from core.runs.store import Run
 from tests.app.learned_run import HOSTILE, learned_run
 from tests.unit.run_folder import write_run
 
@@ -142,6 +145,14 @@ def test_every_number_of_the_story_leads_somewhere(runs: Path) -> None:
 def test_a_run_without_a_mistake_is_told(runs: Path) -> None:
     learned_run(runs)
     assert "It made no mistake." in sentences(opened())
+
+
+def test_what_was_learned_in_one_go_is_said_so(runs: Path) -> None:
+    folder = learned_run(runs)
+    table = Run(folder).predictions()
+    assert "2 tasks one after another" in sentences(opened())
+    pq.write_table(table.filter(pc.equal(table["after_task"], 1)), folder / "predictions.parquet")
+    assert "2 tasks all at once" in sentences(opened())
 
 
 def test_other_methods_stand_beside(runs: Path) -> None:
