@@ -13,9 +13,9 @@ import open_clip
 from open_clip.transformer import ResidualAttentionBlock, VisionTransformer
 from torch import Tensor, nn
 
+from core.backbones.hub import hub_access
 from core.backbones.preprocessing import Preprocessing
 from core.backbones.vit import Backbone, Block, Readout, unsupported
-from core.backbones.weights import hub_access
 from core.errors import UserError, unknown
 
 

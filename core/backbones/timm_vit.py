@@ -12,9 +12,10 @@ from timm.models.vision_transformer import Block as TimmBlock
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
+from core.backbones.hub import hub_access
 from core.backbones.preprocessing import Preprocessing
 from core.backbones.vit import Backbone, Block, Readout, unsupported
-from core.backbones.weights import hub_access, load_dinov2_s14
+from core.backbones.weights import load_dinov2_s14
 from core.config import BackboneConfig
 from core.errors import UserError, unknown
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -18,14 +19,17 @@ import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from core.backbones import EMBEDDED
+from core.backbones.hub import cannot_be_had, check_files, folder_in_cache, has_network, hub_access
 from core.errors import UserError, unknown
 from core.files import cache_folder, replacing
+from core.network import TRIES, address_of, reachable
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -77,8 +81,13 @@ def fetch(name: str, progress: Progress | None = None) -> Path:
     family, _, model = name.partition("/")
     if family not in ("timm", "open_clip") or not model:
         raise unknown("backbone", name, [EMBEDDED, "timm/<model>", "open_clip/<model>[:tag]"])
+    cached_models = folder_in_cache(f"timm/{model}")
+    if family == "timm" and not any(cached_models.parent.glob(f"{cached_models.name}*")) and not has_network():
+        raise cannot_be_had(name, "there is no network")  # before the libraries are imported, which takes seconds
     with hub_access(name):
-        _download_timm(model) if family == "timm" else _download_open_clip(model)
+        repository = _download_timm(model) if family == "timm" else _download_open_clip(model)
+    if repository:
+        check_files(repository)
     from huggingface_hub.constants import HF_HUB_CACHE
 
     return Path(HF_HUB_CACHE)
@@ -124,21 +133,6 @@ def fetch_published(source: Published, progress: Progress | None = None) -> Arra
 def weights_path(source: Published) -> Path:
     """Where the converted tensors of `source` are kept. PROTEUS_CACHE replaces the user's cache folder."""
     return cache_folder() / "weights" / f"{EMBEDDED}-{source.version}.safetensors"
-
-
-@contextmanager
-def hub_access(name: str) -> Iterator[None]:
-    """Wrap a library's own download of `name`: whatever fails becomes one line that names the two ways out."""
-    try:
-        yield
-    except (UserError, ModuleNotFoundError):  # a library that is not installed is said by name
-        raise
-    except Exception as error:  # noqa: BLE001 - each hub and its transport raise their own
-        reason = str(error).strip().partition("\n")[0][:160].rstrip(". ") or type(error).__name__
-        raise UserError(
-            f"The weights of {name} cannot be had ({reason}): give a local file with --set backbone.pretrained=FILE, "
-            f"or use the embedded {EMBEDDED}."
-        ) from None
 
 
 def digest(arrays: Arrays) -> str:
@@ -293,9 +287,13 @@ def _download(source: Published, work: Path, progress: Progress | None) -> str |
 
     Retries and timeouts are kept short: without a network the answer must come in seconds.
     """
+    if unreached := _unreached_index():
+        return f"no connection to {unreached}"
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--no-cache-dir", "--no-input", "--quiet"]
     command += ["--disable-pip-version-check", "--retries", "1", "--timeout", "15", "--only-binary", ":all:"]
     command += ["--dest", str(work), f"{source.project}=={source.version}"]
+    if _pip_resumes():
+        command += ["--resume-retries", str(TRIES)]
     log = work / "pip.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -313,6 +311,23 @@ def _download(source: Published, work: Path, progress: Progress | None) -> str |
     if stalled:
         return f"nothing arrived for {STALL_S:.0f} s"
     return None if process.returncode == 0 else _last_error(log.read_text(errors="replace"))
+
+
+def _unreached_index() -> str | None:
+    """The package index of pip's settings that does not answer; None where it does, or pip has other places too."""
+    asked = [sys.executable, "-m", "pip", "--disable-pip-version-check", "config", "list"]
+    found = subprocess.run(asked, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL).stdout
+    settings = dict(re.findall(r"^[\w:]*\.([\w-]+)='(.*)'$", found, re.MULTILINE))
+    if settings.keys() & {"no-index", "find-links", "extra-index-url", "proxy"}:
+        return None
+    address = address_of(settings.get("index-url", "https://pypi.org/simple"))
+    return None if address is None or reachable(*address) else address[0]
+
+
+def _pip_resumes() -> bool:
+    """Whether this pip goes on with a download that broke off (since 25.1)."""
+    numbers = re.match(r"(\d+)\.(\d+)", version("pip"))
+    return numbers is not None and (int(numbers[1]), int(numbers[2])) >= (25, 1)
 
 
 def _watch(process: subprocess.Popen[bytes], folder: Path, total: int, progress: Progress | None) -> bool:
@@ -350,13 +365,16 @@ def _last_error(log: str) -> str:
     return (errors or lines or ["pip failed without a word"])[-1][:160]
 
 
-def _download_timm(model: str) -> None:
+def _download_timm(model: str) -> str | None:
+    """Fetches; the repository of the hub that it came from."""
     import timm
 
-    timm.create_model(model, pretrained=True, num_classes=0)
+    made = timm.create_model(model, pretrained=True, num_classes=0)
+    return made.pretrained_cfg.get("hf_hub_id")
 
 
-def _download_open_clip(model: str) -> None:
+def _download_open_clip(model: str) -> str | None:
+    """Fetches; the repository of the hub that it came from."""
     import open_clip
 
     name, _, tag = model.partition(":")
@@ -364,3 +382,5 @@ def _download_open_clip(model: str) -> None:
     if not tags:
         raise UserError(f"open_clip has no weights for {name}: give a checkpoint with --set backbone.pretrained=FILE.")
     open_clip.create_model(name, pretrained=tags[0])
+    place = str(open_clip.get_pretrained_cfg(name, tags[0]).get("hf_hub") or "")
+    return place.strip("/") or None

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
+import shutil
 import socket
-import tempfile
-import threading
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,11 +16,10 @@ from PIL import Image
 from core.data.collection import Classes, Collection
 from core.data.images import Item, UnreadableImage, to_rgb
 from core.errors import UserError, unknown
+from core.network import CONNECT_S, STALL_S, fetch_file, reachable
 
-CONNECT_S = 6.0
-"""A server that cannot be reached within this many seconds counts as no network."""
-STALL_S = 30.0
-"""A download that sends nothing for this long is given up."""
+_ARRIVED = {".gz", ".tgz", ".tar", ".zip", ".mat", ".part"}
+"""Suffixes of what a server sends, as opposed to what is unpacked from it."""
 
 
 @dataclass(frozen=True)
@@ -138,53 +136,87 @@ def _labels(dataset: Any) -> list[int]:
 
 
 def _download(name: str, recipe: _Recipe, root: Path, connect_s: float) -> None:
-    """Fetch into a folder beside `root` and rename: torchvision takes a half-unpacked folder for a whole one."""
+    """Fetch into a folder beside `root` and rename: torchvision takes a half-unpacked folder for a whole one.
+
+    What arrives is kept there when the network fails, so that the next try goes on with it.
+    """
     if not reachable(recipe.host, recipe.port, connect_s):
         raise _no_download(name, root, f"{recipe.host} cannot be reached")
+    staging = root.with_name(f".{name}.part")
     try:
-        root.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=root.parent) as beside, _socket_timeout(STALL_S):
-            staging = Path(beside) / name
+        with _alone(staging), _our_downloads():
+            if root.exists():  # another process was quicker
+                return
+            _keep_arrived(staging)
             _datasets(recipe, staging, download=True)
-            if not root.exists():  # another process may have been quicker
-                staging.rename(root)
+            staging.rename(root)
     except (OSError, RuntimeError, EOFError) as error:
         raise _no_download(name, root, " ".join(str(error).split())) from None
+    finally:
+        _remove_if_empty(staging)
+
+
+@contextmanager
+def _alone(staging: Path) -> Iterator[None]:
+    """Only one process fetches a set at a time; the others wait, and find it."""
+    staging.parent.mkdir(parents=True, exist_ok=True)
+    path = staging.with_suffix(".lock")
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+
+
+def _keep_arrived(staging: Path) -> None:
+    """Of an earlier try, keep what was downloaded and remove what was being unpacked."""
+    for path in sorted(staging.rglob("*"), reverse=True):
+        if path.is_dir():
+            _remove_if_empty(path)
+        elif path.suffix not in _ARRIVED:
+            path.unlink()
+
+
+def _remove_if_empty(folder: Path) -> None:
+    if folder.is_dir() and not any(path.is_file() for path in folder.rglob("*")):
+        shutil.rmtree(folder)
+
+
+@contextmanager
+def _our_downloads() -> Iterator[None]:
+    """Inside, torchvision's downloads go on where they broke off, are tried a few times, and never hang.
+
+    It offers no other way to do that; checking sums and unpacking stay its own.
+    """
+    from torchvision.datasets import utils
+
+    theirs, before = utils._urlretrieve, socket.getdefaulttimeout()
+    utils._urlretrieve = _fetch_with_bar
+    socket.setdefaulttimeout(STALL_S)  # for its questions about redirections, which have no time limit
+    try:
+        yield
+    finally:
+        utils._urlretrieve = theirs
+        socket.setdefaulttimeout(before)
+
+
+def _fetch_with_bar(url: str, filename: str | Path, chunk_size: int = 0) -> None:
+    """What torchvision's `_urlretrieve` does, with its kind of progress bar."""
+    from tqdm import tqdm
+
+    with tqdm(unit="B", unit_scale=True, desc=Path(filename).name) as bar:
+
+        def show(done: int, total: int) -> None:
+            bar.total = total or None
+            bar.update(done - bar.n)
+
+        fetch_file(url, Path(filename), show)
 
 
 def _no_download(name: str, root: Path, reason: str) -> UserError:
     return UserError(
-        f"“{name}” is not in the cache and cannot be downloaded ({reason}): connect to the network and try again, "
+        f"“{name}” is not in the cache and cannot be downloaded ({reason}): connect to the network and try again (what "
+        "has arrived is kept), "
         f"put torchvision's own files for it into {root}, unpacked, or give a folder or zip of class folders instead."
     )
-
-
-def reachable(host: str, port: int, seconds: float) -> bool:
-    """Whether `host` accepts a connection within `seconds`; taken on trust where a proxy stands between."""
-    if urllib.request.getproxies().keys() & {"http", "https", "all"}:
-        return True
-    answers: list[bool] = []
-
-    def connect() -> None:
-        try:
-            socket.create_connection((host, port), timeout=seconds).close()
-            answers.append(True)
-        except OSError:
-            answers.append(False)
-
-    # In a thread of its own because looking up a name ignores every timeout.
-    thread = threading.Thread(target=connect, daemon=True)
-    thread.start()
-    thread.join(seconds)
-    return bool(answers and answers[0])
-
-
-@contextmanager
-def _socket_timeout(seconds: float) -> Iterator[None]:
-    """torchvision passes no timeout to urllib, so the default is set for as long as it downloads."""
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(seconds)
-    try:
-        yield
-    finally:
-        socket.setdefaulttimeout(before)

@@ -18,12 +18,14 @@ import pytest
 from PIL import Image
 from torchvision import datasets
 
+from core import network
 from core.config import StreamConfig
 from core.data import torchvision_sets
 from core.data.catalog import known_streams
 from core.data.streams import open_stream
-from core.data.torchvision_sets import reachable, read_torchvision, torchvision_names
+from core.data.torchvision_sets import read_torchvision, torchvision_names
 from core.errors import UserError
+from tests.unit.breaking_server import Breaking
 
 
 def write_image(path: Path, seed: int = 0) -> None:
@@ -43,6 +45,17 @@ def mnist(root: Path, folder: str) -> None:
         pixels = np.broadcast_to(digits[:, None, None] * 20, (count, 28, 28))
         write_idx(root / folder / "raw" / f"{prefix}-images-idx3-ubyte", pixels)
         write_idx(root / folder / "raw" / f"{prefix}-labels-idx1-ubyte", digits)
+
+
+def packed_mnist(root: Path) -> list[tuple[str, str]]:
+    """MNIST's files as a mirror has them; their names and MD5."""
+    mnist(root, "MNIST")
+    found = []
+    for path in sorted((root / "MNIST" / "raw").iterdir()):
+        packed = path.with_name(f"{path.name}.gz")
+        packed.write_bytes(gzip.compress(path.read_bytes()))
+        found.append((packed.name, hashlib.md5(packed.read_bytes()).hexdigest()))
+    return found
 
 
 def test_every_downloaded_stream_of_the_list_can_be_read() -> None:
@@ -165,12 +178,7 @@ def test_a_download_that_arrives_is_kept_and_not_asked_for_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = tmp_path / "served"
-    mnist(source, "MNIST")
-    resources = []
-    for path in sorted((source / "MNIST" / "raw").iterdir()):
-        packed = path.with_name(f"{path.name}.gz")
-        packed.write_bytes(gzip.compress(path.read_bytes()))
-        resources.append((packed.name, hashlib.md5(packed.read_bytes()).hexdigest()))
+    resources = packed_mnist(source)
     monkeypatch.setattr(torchvision_sets, "reachable", lambda *_: True)
     monkeypatch.setattr(datasets.MNIST, "resources", resources)
     monkeypatch.setenv("no_proxy", "127.0.0.1")
@@ -203,31 +211,27 @@ def test_a_download_that_fails_leaves_nothing_behind(tmp_path: Path, monkeypatch
     assert socket.getdefaulttimeout() is None
 
 
-def test_reaching_a_server(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torchvision_sets.urllib.request, "getproxies", dict)
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        assert reachable("127.0.0.1", server.getsockname()[1], 5)
-    with socket.socket() as closed:
-        closed.bind(("127.0.0.1", 0))
-        assert not reachable("127.0.0.1", closed.getsockname()[1], 5)
-
-
-def test_a_name_that_is_never_resolved_does_not_hang(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torchvision_sets.urllib.request, "getproxies", dict)
-
-    def lookup(*_: object, **__: object) -> None:
-        time.sleep(3)
-        raise TimeoutError
-
-    monkeypatch.setattr(socket, "create_connection", lookup)
-    start = time.perf_counter()
-    assert not reachable("example.invalid", 443, 0.2)
-    assert time.perf_counter() - start < 2
-
-
-def test_a_proxy_is_taken_on_trust(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torchvision_sets.urllib.request, "getproxies", lambda: {"https": "http://proxy:3128"})
-    assert reachable("example.invalid", 443, 0.2)
+def test_what_has_arrived_is_gone_on_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, cache = tmp_path / "served", tmp_path / "cache"
+    source.mkdir()
+    resources = packed_mnist(source)
+    whole = {name: (source / "MNIST" / "raw" / name).read_bytes() for name, _ in resources}
+    monkeypatch.setattr(torchvision_sets, "reachable", lambda *_: True)
+    monkeypatch.setattr(datasets.MNIST, "resources", resources)
+    monkeypatch.setattr(network, "_PAUSE_S", 0.0)
+    with Breaking(whole, breaks={resources[1][0]: network.TRIES + 1}) as server:  # torchvision asks once itself
+        monkeypatch.setattr(datasets.MNIST, "mirrors", [server.url])
+        assert "what has arrived is kept" in complaint(cache, "mnist")
+        raw = cache / ".mnist.part" / "MNIST" / "raw"
+        kept = {path.name for path in raw.iterdir()}
+        assert resources[0][0] in kept and f"{resources[1][0]}.part" in kept
+        (raw / "train-images-idx3-ubyte").write_bytes(b"half unpacked")
+        before = len(server.asked)
+        read_torchvision("mnist", cache)
+    assert [path.name for path in cache.iterdir()] == ["mnist"]
+    later = server.asked[before:]
+    assert resources[0][0] not in [name for name, _ in later]
+    assert any(name == resources[1][0] and asked for name, asked in later)  # only what was missing of it
 
 
 def test_an_unknown_set(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from core.backbones import weights
+from core.backbones import hub, weights
 from core.backbones.weights import DINOV2_S14, Published, cached, digest, fetch, fetch_published, timm_names
 from core.errors import UserError
 
@@ -253,6 +253,34 @@ def test_a_hub_that_cannot_help_names_the_ways_out(name: str, tmp_path: Path, mo
         fetch(name)
     assert "\n" not in str(caught.value)
     assert "backbone.pretrained=FILE" in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["timm/vit_tiny_patch16_224.augreg_in21k", "timm/vit_tiny_patch16_224"])
+def test_without_a_network_a_hub_is_not_asked_at_all(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(hub, "reachable", lambda *_: False)
+    start = time.monotonic()
+    with pytest.raises(UserError, match="there is no network"):
+        fetch(name)
+    assert time.monotonic() - start < 5
+    import huggingface_hub
+
+    assert huggingface_hub.constants.HF_HUB_OFFLINE is False  # as it was
+
+
+def test_a_hubs_file_that_is_not_what_it_is_called_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    blobs = hub.folder_in_cache("timm/some-vit") / "blobs"
+    blobs.mkdir(parents=True)
+    whole = blobs / hashlib.sha256(b"weights").hexdigest()
+    whole.write_bytes(b"weights")
+    (blobs / "0123456789abcdef").write_bytes(b"a small file, named by another digest")
+    hub.check_files("timm/some-vit")
+    whole.write_bytes(b"weighty")
+    with pytest.raises(UserError, match="Checksum mismatch: a file of timm/some-vit"):
+        hub.check_files("timm/some-vit")
+    assert [path.name for path in blobs.iterdir()] == ["0123456789abcdef"]
 
 
 def test_unknown_names_get_the_nearest():
