@@ -57,28 +57,28 @@ def main(
         output.write_text(json.dumps({"images": images, "bytes": size, "seconds": total, "steps": steps}, indent=1))
 
 
-def write(runs: Path, images: int) -> None:
-    """A finished run of `images` images: one in six a training image."""
+def write(runs: Path, images: int, classes: int = CLASSES) -> None:
+    """A finished run of `images` images, one in six a training image, with `classes` classes in each task."""
     random = np.random.default_rng(0)
-    label = np.sort(np.arange(images) % (TASKS * CLASSES))
-    task, test = label // CLASSES, np.arange(images) % 6 > 0
+    label = np.sort(np.arange(images) % (TASKS * classes))
+    task, test = label // classes, np.arange(images) % 6 > 0
     counts = [(int((test & (task == t)).sum()), int((~test & (task == t)).sum())) for t in range(TASKS)]
     tasks = [
         {
             "name": f"task {t + 1}",
-            "classes": list(range(t * CLASSES, (t + 1) * CLASSES)),
+            "classes": list(range(t * classes, (t + 1) * classes)),
             "train_images": train,
             "test_images": tested,
         }
         for t, (tested, train) in enumerate(counts)
     ]
-    names = [f"class {c}" for c in range(TASKS * CLASSES)]
+    names = [f"class {c}" for c in range(TASKS * classes)]
     writer = RunWriter.create(runs, manifest("big", class_names=names, tasks=tasks, method="proteus"))
     places = random.normal(size=(images, 2)).astype(np.float32) + 4 * task[:, None]
     rows, points = [], []
     for after in range(TASKS):
         seen = np.flatnonzero(test & (task <= after))
-        rows.append(_answers(random, after, seen, task[seen], label[seen]))
+        rows.append(_answers(random, after, seen, task[seen], label[seen], classes))
         points += [_frame(space, after, np.flatnonzero(task <= after), places) for space in EMBEDDING_SPACES]
         writer.save_task(
             TaskDone(task=after, train_seconds=1, evaluate_seconds=1, trainable_parameters=1, stored_bytes=1),
@@ -100,14 +100,14 @@ def write(runs: Path, images: int) -> None:
 
 
 def _answers(
-    random: np.random.Generator, after: int, seen: np.ndarray, task: np.ndarray, label: np.ndarray
+    random: np.random.Generator, after: int, seen: np.ndarray, task: np.ndarray, label: np.ndarray, classes: int
 ) -> pa.Table:
     """PREDICTION_COLUMNS: nine in ten to the right task, and nine in ten of those to the right class."""
     count = len(seen)
     scores = random.normal(size=(count, after + 1)).astype(np.float32)
     scores[np.arange(count), task] += 4
     retrieved = scores.argmax(1)
-    given = np.where(random.random(count) < 0.9, label, task * CLASSES)
+    given = np.where(random.random(count) < 0.9, label, task * classes)
     best = np.sort(scores, axis=1)
     columns = {
         "after_task": np.full(count, after),
@@ -115,7 +115,7 @@ def _answers(
         "task": task,
         "label": label,
         "retrieved_task": retrieved,
-        "predicted": np.where(retrieved == task, given, retrieved * CLASSES),
+        "predicted": np.where(retrieved == task, given, retrieved * classes),
         "predicted_given_task": given,
         "margin": best[:, -1] - best[:, -2] if after else np.zeros(count),
         "nearest_component": np.arange(count) % 20,

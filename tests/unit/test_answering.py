@@ -216,7 +216,18 @@ def test_disturbed_images_do_not_count(tmp_path: Path) -> None:
 
 
 def test_the_command_line_shows_the_same(proteus: Recorded, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["whatif", "proteus-split-digits", "--runs", str(DEMOS), "--space", "frozen", "--mixture", "means", "--tasks", "3"]
+    words = [
+        "whatif",
+        "proteus-split-digits",
+        "--runs",
+        str(DEMOS),
+        "--space",
+        "frozen",
+        "--mixture",
+        "means",
+        "--tasks",
+        "3",
+    ]
     assert main([*words, "--json"]) == 0
     said = json.loads(capsys.readouterr().out)
     found = answer(proteus, Settings(space="frozen", mixture="means", after_task=2))
