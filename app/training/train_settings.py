@@ -9,6 +9,7 @@ import streamlit as st
 
 from app.shell.address import parameter, set_parameters
 from app.training import sources
+from app.training.image_choice import image_choice
 from core.backbones import EMBEDDED
 from core.config import RetrievalMode, RunConfig
 from core.methods import method_names
@@ -19,7 +20,7 @@ _BACKBONES = (EMBEDDED, "tiny", "timm/vit_small_patch16_224.dino", "open_clip/Vi
 
 def settings() -> dict[str, Any]:
     """The controls; the choices as dotted keys of a RunConfig, None where the default stays."""
-    source = _images()
+    source = image_choice("settings-images", settings=1)
     by, tasks, limit, side = st.columns(4)
     with by:
         divided = _select("Tasks are made of", "by", ["classes", "prefix"], "classes", _BY)
@@ -41,28 +42,6 @@ def settings() -> dict[str, Any]:
 
 
 _BY = {"classes": "classes, divided evenly", "prefix": "prefixes (Task--class)"}
-
-
-def _images() -> sources.Source:
-    """Which images; the URL keeps the choice."""
-    known = [*sources.catalogue(), *sources.uploaded()]
-    source = sources.chosen()
-    if source not in known:
-        known.append(source)
-    names = {f"{one.key}={one.value}": one for one in known}
-    st.session_state["settings-images"] = f"{source.key}={source.value}"
-    st.selectbox(
-        "Images",
-        list(names),
-        key="settings-images",
-        format_func=lambda name: _shown(names[name]) if name in names else name,
-        on_change=lambda: _put(names[st.session_state["settings-images"]].parameters),
-    )
-    return source
-
-
-def _shown(source: sources.Source) -> str:
-    return f"{source.name} (downloaded on first use)" if source.network else source.name
 
 
 def _learner() -> dict[str, Any]:

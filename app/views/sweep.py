@@ -18,6 +18,7 @@ from app.shell.address import parameter, set_parameters
 from app.shell.run_choice import runs_folder
 from app.training import sources
 from app.training.estimates import duration
+from app.training.image_choice import image_choice
 from app.training.presets import configuration
 from core.backbones import EMBEDDED
 from core.errors import UserError
@@ -230,11 +231,14 @@ def _new(busy: bool) -> None:
     if busy:
         st.info("One job at a time. Wait for the one that is going on, or cancel it; what it has finished is kept.")
     st.caption(
-        f"Every combination learns the images of {layout.plain(sources.chosen().stream)}, as an ordinary run; then "
-        "means with intervals say what differs by more than chance. Other images: in the file below, as stream.name."
+        "Every combination learns these images, as an ordinary run; then means with intervals say what differs by more "
+        "than chance."
     )
+    images, learners = st.columns([1, 2])
+    with images:
+        image_choice("sweep-images")
     known = sorted(method_names())
-    methods = st.multiselect("Methods", known, ["proteus", "lda", "sequential"], key="sweep-methods")
+    methods = learners.multiselect("Methods", known, ["proteus", "lda", "sequential"], key="sweep-methods")
     one, two, three, four = st.columns(4)
     seeds = one.number_input("Seeds", 1, 20, 3, key="sweep-seeds")
     epochs = two.number_input("Epochs per task", 0, 100, 2, key="sweep-epochs")

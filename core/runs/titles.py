@@ -32,7 +32,7 @@ _WORDS: dict[str, Callable[[Any], str]] = {
     "adapters.blocks": lambda value: _blocks(str(value)),
     "adapters.projections": lambda value: f"adapters on {', '.join(map(str, value))}",
     "adapters.strength": lambda value: f"{value:.0%} of the update",
-    "training.epochs": lambda value: f"{value} epochs",
+    "training.epochs": lambda value: f"{value} epoch{'' if value == 1 else 's'}",
     "retrieval.mode": lambda value: f"{value} retrieval",
     "retrieval.views": lambda value: f"{value} views",
     "retrieval.features": lambda value: f"{value} features",

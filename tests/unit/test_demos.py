@@ -47,7 +47,7 @@ def test_folder_bytes_counts_all_files(tmp_path: Path) -> None:
 
 def test_there_is_a_file_for_every_recorded_run_and_it_says_what_the_run_was() -> None:
     recorded = {folder.name for folder in RECORDED.iterdir()}
-    assert recorded <= set(demos.known())
+    assert recorded == set(demos.known())
     for name in recorded:
         manifest, said = Run(RECORDED / name).manifest, read_config(demos.ASSETS / "demos" / f"{name}.toml")
         assert manifest.title == said["title"] == demos.read_demo(name).title
