@@ -73,9 +73,9 @@ def test_without_a_sweep_one_can_be_made(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_a_sweep_learns_the_images_that_are_chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     test = page(tmp_path, monkeypatch)
-    assert 'name = "split-fashion"' in next(code.value for code in test.code if code.language == "toml")
+    assert '"stream"."name" = "split-fashion"' in next(code.value for code in test.code if code.language == "toml")
     test.selectbox(key="sweep-images").set_value("stream=split-digits").run()
-    assert 'name = "split-digits"' in next(code.value for code in test.code if code.language == "toml")
+    assert '"stream"."name" = "split-digits"' in next(code.value for code in test.code if code.language == "toml")
 
 
 def test_the_band_is_the_interval(swept: Path) -> None:
