@@ -195,13 +195,13 @@ def _tiles(found: Answer, settings: Settings) -> None:
         shares.append((f"Right task among {k}", found.after.recall, found.before.recall, help_text))
     for column, (label, now, before, help_text) in zip(st.columns(len(shares)), shares, strict=True):
         _beside(column, label, now, before, help_text)
-    bound, expected, measured = st.columns(3)
+    bound, sampled, measured = st.columns(3)
     guess = 1 - 1 / len(found.components)
     vacuous = found.bound >= guess
     value = "vacuous" if vacuous else f"{found.bound:.1%}"
     note = f"{found.bound:.2f} ≥ guess {guess:.2f}" if vacuous else "in theory"
     _note(bound, "Bound on the error", value, note, _BOUND)
-    _note(expected, "Expected error", f"{found.sampled_error:.1%}", "± 1.1 points", _EXPECTED)
+    _note(sampled, "Error of the mixtures", f"{found.sampled_error:.1%}", "± 1.1 points", _SAMPLED)
     before = f"as trained {1 - found.before.retrieval:.1%}"
     _note(measured, "Measured error", f"{1 - found.after.retrieval:.1%}", before, _MEASURED)
 
@@ -214,8 +214,9 @@ _BOUND = (
     "Theory: no retriever of this kind errs more often on images that come from the fitted mixtures (union of "
     "Bhattacharyya bounds). Where guessing errs no more often, the bound says nothing: it is vacuous."
 )
-_EXPECTED = (
-    "The share of points drawn from the mixtures that go to a wrong task, known to 1.1 points (one standard error)."
+_SAMPLED = (
+    "The share of points drawn from the mixtures that go to a wrong task, known to 1.1 points (one standard error). "
+    "It is the error if tasks were the mixtures; on new images it is larger."
 )
 _MEASURED = "The share of test images that go to a wrong task."
 
@@ -243,7 +244,7 @@ def _about(found: Answer) -> None:
     caption(
         "retrieval done again on the run's stored embeddings, and how far it is *from* the run as it was trained.",
         "a setting that keeps the tasks apart with fewer components, or loses whole tasks; and how far the measured "
-        "error is from what the mixtures expect.",
+        "error is from that of points drawn from the mixtures.",
         "an answer can only be as good as the task that is retrieved; the mixture is a choice, with a price.",
     )
 

@@ -112,7 +112,7 @@ def test_the_page_tells_what_the_run_did_and_what_would_be(worker: Helper) -> No
         "Accuracy": f"{found.after.accuracy:.1%}",
         "Right task among 2": f"{found.after.recall:.1%}",
         "Bound on the error": f"{found.bound:.1%}",
-        "Expected error": f"{found.sampled_error:.1%}",
+        "Error of the mixtures": f"{found.sampled_error:.1%}",
         "Measured error": f"{1 - found.after.retrieval:.1%}",
     }
     text = said(literal)
