@@ -15,6 +15,9 @@ os.environ.setdefault("PROTEUS_PRECISION", "float32")
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # as many processes as cores: threads of theirs would only wait
 
+# And `auto` is the CPU also where there is a GPU, unless `--device cuda` asks for that.
+os.environ.setdefault("PROTEUS_DEVICE", "cpu")
+
 ROOT = Path(__file__).resolve().parents[1]
 SHARED_DATA = ROOT.parent / "shared" / "data"
 CI = os.environ.get("CI", "").lower() in ("true", "1")
@@ -48,6 +51,20 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--device", default=None, help="what `auto` means in the tests: cpu (the default), cuda or cuda:N")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if (device := config.getoption("--device")) is None:
+        return
+    import torch
+
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        pytest.exit("There is no GPU here that torch can use: leave --device out.", 2)
+    os.environ["PROTEUS_DEVICE"] = device
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -16,11 +16,16 @@ OVERRIDE = "PROTEUS_PRECISION"
 """Environment variable that says what 'auto' means, so that one machine can compute as the other kind does."""
 
 
+DEVICE_OVERRIDE = "PROTEUS_DEVICE"
+"""Environment variable that says which device 'auto' is."""
+
+
 def pick_device(name: str) -> torch.device:
     """The device called `name`; 'auto' is CUDA where there is one.
 
     Raises UserError when the device is not there.
     """
+    name = (os.environ.get(DEVICE_OVERRIDE) or name) if name == "auto" else name
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
