@@ -111,7 +111,7 @@ def assemble(
 ) -> Run:
     """A run over LoRA adapters that were trained elsewhere: PEFT folders, one for each task, in the tasks' order.
 
-    `config` names at least the stream. The adapters stay as they are; a head a task is learned and retrieval is built.
+    `config` names at least the stream. The adapters stay as they are; one head per task is learned, and retrieval.
     Raises UserError as `train` does, and for a folder that cannot be taken.
     """
     from core.training.peft_runs import assembly

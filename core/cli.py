@@ -156,7 +156,7 @@ def presets(as_json: AsJson = False) -> None:
 def assemble(
     stream: Annotated[str, typer.Option(metavar="NAME|PATH", help="Images of all tasks, in the adapters' order.")],
     adapters: Annotated[
-        list[Path] | None, typer.Option(metavar="FOLDER FOLDER…", help="PEFT folders, one a task.")
+        list[Path] | None, typer.Option(metavar="FOLDER FOLDER…", help="PEFT folders, one per task.")
     ] = None,
     more: Annotated[list[Path] | None, typer.Argument(hidden=True)] = None,
     backbone: Annotated[str | None, typer.Option(help="What they were trained on, where they do not say.")] = None,
@@ -173,7 +173,7 @@ def assemble(
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """A run over LoRA adapters trained elsewhere with peft: a head a task is learned, and retrieval is built."""
+    """Make a run over LoRA adapters trained elsewhere with peft: it learns one head per task, and retrieval."""
     flags = {
         "stream.name": stream,
         "stream.tasks": tasks,
@@ -419,7 +419,7 @@ def _downloaded(done: int, total: int) -> None:
 def export(
     run: RunName,
     to: Annotated[Path | None, typer.Option(metavar="PLACE", help="RUN.zip here, or the folder RUN-peft.")] = None,
-    form: Annotated[str, typer.Option("--format", metavar="zip|peft", help="peft: an adapter folder a task.")] = "zip",
+    form: Annotated[str, typer.Option("--format", metavar="zip|peft", help="peft: one folder per task.")] = "zip",
     runs: Runs = DEFAULT_RUNS,
     as_json: AsJson = False,
 ) -> None:

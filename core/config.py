@@ -68,8 +68,8 @@ class AdapterConfig(Section):
     alpha: float = Field(1.0, gt=0)
     """Scale of every update."""
     given: tuple[str, ...] = ()
-    """PEFT folders of LoRA adapters trained elsewhere, one a task (proteus): they stay as they are, and what is learned
-    is a head a task. `python -m core assemble` writes this and the settings that go with it."""
+    """PEFT folders of LoRA adapters trained elsewhere, one per task (proteus): they stay as they are, and one head per
+    task is learned. `python -m core assemble` writes this and the settings that go with it."""
     strength: float = Field(1.0, ge=0, le=1)
     """Share of every trained update that is used in answers: a smaller one keeps more of what the backbone knew."""
 

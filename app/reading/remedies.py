@@ -47,7 +47,7 @@ def remedies(spaces: Sequence[str], task: int, typical: int | None) -> list[Reme
     """
     tried = [
         ("Class means instead of a mixture", {"mixture": "means"}),
-        ("Five components a class", {"mixture": "class-seeded", "components": "5"}),
+        ("Five components per class", {"mixture": "class-seeded", "components": "5"}),
         ("k-means, blind to classes", {"mixture": "kmeans"}),
         ("One Gaussian per task", {"mixture": "gaussian"}),
         ("A Dirichlet-process mixture per task", {"mixture": "dp-gmm"}),

@@ -106,12 +106,14 @@ def _first_task(found: Mapping[str, Any], overwrites: bool) -> str:
     if overwrites or first[-1] >= first[0]:
         return went
     told = found.get("matrices", {}).get("task_aware", [])
-    still = f": told the task, it is still **{_percent(told[-1][0])}**" if told and told[-1][0] is not None else ""
+    still = (
+        f": with the task given, it is still **{_percent(told[-1][0])}**" if told and told[-1][0] is not None else ""
+    )
     return f"{went} Nothing was overwritten, but every new task is one more to be confused with{still}."
 
 
 def first_task_accuracy(found: Mapping[str, Any]) -> list[float]:
-    """Accuracy on the first task after each task that was measured, the task not being told."""
+    """Accuracy on the first task after each task that was measured, with the task unknown."""
     rows = found.get("matrices", {}).get("class_incremental", [])
     return [row[0] for row in rows if row and row[0] is not None]
 
@@ -126,7 +128,7 @@ def clusters(components: Sequence[int]) -> str:
     return (
         "To recognise a task later without its images, its embeddings are summed up as a few *components*: a mean and "
         "a count each. How many are needed is found by the data (a Dirichlet-process Gaussian mixture, DP-GMM, or one "
-        f"component a class). Here {_list(components)}. Below, the images that lie in each component of one task."
+        f"component per class). Here {_list(components)}. Below, the images that lie in each component of one task."
     )
 
 
@@ -148,11 +150,15 @@ def mistakes(found: Mapping[str, Any]) -> str:
     if not wrong:
         return f"This run answers **all {found.get('images', 0):,}** test images correctly in the end."
     rescued = found.get("mistakes_right_given_task")
-    told = f" Told the task, it would get **{round(rescued * wrong):,}** of them right." if rescued is not None else ""
+    told = (
+        f" With the task given, it would get **{round(rescued * wrong):,}** of them right."
+        if rescued is not None
+        else ""
+    )
     return (
         f"In the end **{wrong:,} of {found.get('images', 0):,}** test images are answered wrongly. "
         f"**{round((lost or 0) * wrong):,}** of the mistakes went to the wrong task.{told} So the gap between "
-        f"**{_percent(found.get('task_aware_accuracy'))}** with the task told and "
+        f"**{_percent(found.get('task_aware_accuracy'))}** with the task given and "
         f"**{_percent(found.get('final_accuracy'))}** without is the price of retrieval."
     )
 

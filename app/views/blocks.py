@@ -78,7 +78,7 @@ def _tiles(card: RunCard, found: BlockMap, task: int) -> None:
         (
             "Trained for this task",
             "–" if done is None else f"{done.trainable_parameters:,}",
-            f"Numbers that training moved. The frozen backbone has {backbone.parameters:,}.",
+            f"Numbers that training changed. The frozen backbone has {backbone.parameters:,}.",
         ),
         (
             "Kept for this task",
@@ -133,7 +133,7 @@ def _alt(found: BlockMap, names: list[str], task: int) -> str:
 
 
 def _gates(card: RunCard, task_gates: block_maps.Gates, task: int) -> None:
-    """Scores of the gates beside the threshold, and how they came about."""
+    """The scores of the gates beside the threshold, and their course during training."""
     st.subheader("Gates", anchor=False)
     ground, kept = plots.theme(), block_maps.scores(task_gates)
     on = block_maps.active_by_gate(task_gates) or []
@@ -162,7 +162,7 @@ def _gates(card: RunCard, task_gates: block_maps.Gates, task: int) -> None:
 
 
 def _gate_history(card: RunCard, task_gates: block_maps.Gates, task: int) -> None:
-    """A line a gate over the steps of this task's training."""
+    """One line per gate over the steps of this task's training."""
     steps, lines = block_maps.history(task_gates)
     if len(steps) < 2:
         return
@@ -194,7 +194,7 @@ def _gate_history(card: RunCard, task_gates: block_maps.Gates, task: int) -> Non
 
 
 def _all_tasks(card: RunCard, maps: list[BlockMap], task: int) -> None:
-    """One row a task, one column a site."""
+    """One row per task, one column per site."""
     st.subheader("All tasks", anchor=False)
     names = block_maps.projections(gates(card))
     blocks = sorted({block for found in maps for block in found.adapted_blocks})
@@ -226,7 +226,7 @@ def _all_tasks(card: RunCard, maps: list[BlockMap], task: int) -> None:
         on_pick=lambda cell: set_parameters(**{TASK: cell[0]}),
     )
     caption(
-        "a row for each task, on one scale; the outlined row is the task above. Click a row to look at it.",
+        "one row for each task, on one scale; the outlined row is the task above. Click a row to look at it.",
         "the first task, which often has more units than later ones; columns that every task uses.",
         "where all tasks change the same layer, they can get into each other's way."
         if not own_adapters(card)
@@ -336,7 +336,7 @@ def _overlap_and_forgetting(card: RunCard, shared: np.ndarray) -> None:
 
 
 def _costs(card: RunCard, found: BlockMap, task: int) -> None:
-    """What each block costs to keep and to compute."""
+    """The bytes to keep and the operations to compute for each block."""
     st.subheader("What a block costs", anchor=False)
     backbone = manifest(card).backbone
     file = card.folder / "tasks" / f"{task:03d}" / "adapter.safetensors"

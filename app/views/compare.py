@@ -107,7 +107,7 @@ def _numbers(runs: list[RunCard], names: list[str]) -> None:
     caption(
         "each measure of the runs; ★ marks the best. Shares come first, the largest difference on top.",
         "a run that wins on one line and loses on another: accuracy is bought with time, work or memory.",
-        "one number never ranks methods; what it was paid with belongs to it.",
+        "one number never ranks methods; what was paid for it belongs beside it.",
     )
 
 
@@ -161,7 +161,7 @@ def _settings(runs: list[RunCard], names: list[str]) -> None:
 
 
 def _kept(stream: list[RunCard], chosen: list[RunCard]) -> None:
-    """A point for every finished run of the stream that measured what was left of classes it never learned."""
+    """One point for every finished run of the stream that measured how much of never learned classes it still knew."""
     found = [(run, kept) for run in stream if (kept := comparison.kept(metrics(run))) is not None]
     asked = {probe: name for probe, name in comparison.PROBES.items() if any(probe in kept.lost for _, kept in found)}
     if not asked:
@@ -185,19 +185,19 @@ def _kept(stream: list[RunCard], chosen: list[RunCard]) -> None:
         "upwards what nearest neighbours gained on the learned classes; across, what held-out classes lost: "
         f"{_ASKED[probe]}. A point for every finished run of these images, those compared here in colour.",
         "points at the top left: they learned much and lost little.",
-        "how much is kept is a choice: fewer blocks, heads fitted first, less strength. The height is what it costs.",
+        "fewer blocks, heads fitted first and less strength keep more; how much height that costs is seen here.",
     )
 
 
 _ASKED = {
     "readout": "a classifier of them that was fitted on the frozen backbone is asked again, as it is",
     "zero_shot": "the text tower answers for them, as it did for the frozen backbone",
-    "knn": "nearest neighbours answer from images embedded anew, so it can be negative: a task may teach about others",
+    "knn": "nearest neighbours among images embedded anew; below zero where a task teaches about other classes too",
 }
 
 
 def _tasks(runs: list[RunCard], names: list[str], card: RunCard) -> None:
-    """Accuracy per task, a bar a run."""
+    """Accuracy per task, one bar per run."""
     task, ground = current_task(card.tasks), plots.theme()
     st.subheader(f"Task by task, after task {task + 1}", anchor=False)
     kind = choice("Share of answers that are right", "of", accuracy.KINDS, "class_incremental", widget="compare-kind")
@@ -218,8 +218,8 @@ def _tasks(runs: list[RunCard], names: list[str], card: RunCard) -> None:
     figure = plots.bars(trimmed, ticks, ground, titles=("task", "share of right answers"))
     plots.draw(figure, key=f"tasks-{kind}", alt=_alt(trimmed))
     caption(
-        f"for each task the share of right answers ({title}), a bar for each run.",
-        "tasks on which the order of the runs turns around.",
+        f"for each task the share of right answers ({title}), one bar for each run.",
+        "tasks on which another run is ahead than on average.",
         "equal averages can hide that two methods fail on different tasks.",
     )
 
@@ -230,7 +230,7 @@ def _alt(groups: Sequence[plots.Line]) -> str:
 
 
 def _images(runs: list[RunCard], card: RunCard) -> None:
-    """The same images: who is right where."""
+    """The same images under two runs, and which run is right on which."""
     st.subheader("The same images", anchor=False)
     first, second = runs[0], _second(runs)
     task, kind = current_task(card.tasks), parameter("of", "class_incremental", accuracy.KINDS)
@@ -255,7 +255,7 @@ def _images(runs: list[RunCard], card: RunCard) -> None:
 
 
 def _second(runs: list[RunCard]) -> RunCard:
-    """Which of the others is held against the first."""
+    """Which of the others is compared with the first."""
     others = {run.name: run for run in runs[1:]}
     if len(others) == 1:
         return runs[1]

@@ -217,7 +217,7 @@ def _warnings(report: Mapping[str, Any]) -> None:
         )
     if report["duplicates_across_splits"]:
         st.warning(
-            f"{report['duplicates_across_splits']:,} test images are also training images: results will flatter.",
+            f"{report['duplicates_across_splits']:,} test images are also training images: results will look too good.",
             icon=":material/warning:",
         )
     if report["duplicates_across_classes"]:

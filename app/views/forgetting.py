@@ -59,7 +59,7 @@ def _tiles(found: dict[str, np.ndarray], after: int) -> None:
         (
             "Forgetting, points",
             _points(measures.forgetting(a)),
-            "How far earlier tasks have fallen from the best they ever were, on average. Below zero they have gained.",
+            "How far earlier tasks have fallen below their best accuracy, on average. Below zero they have gained.",
         ),
         (
             "Lost to retrieval, points",
@@ -86,7 +86,7 @@ def _matrix(card: RunCard, found: dict[str, np.ndarray], after: int) -> None:
         figure = figures.matrix(a, names, ground, chosen=cell, pickable=True)
         plots.draw(figure, key=f"matrix-{card.name}-{kind}", alt=_alt(kind, a), on_pick=_pick)
         caption(
-            "each row is a moment: the share of right answers for every task learned by then. The diagonal: when new.",
+            "one row per moment: the share of right answers on every task learned by then. The diagonal: new tasks.",
             "columns that fade downwards. Click a cell for the images behind it.",
             "the average hides which task paid for the newest one.",
         )
@@ -101,7 +101,7 @@ def _kind(kinds: Collection[str]) -> str:
 
 
 def _cell(a: np.ndarray, after: int) -> plots.Cell:
-    """`?cell=after-task`, both counted from 0; by default the task that is worst off after task `after`."""
+    """`?cell=after-task`, both counted from 0; by default the task with the lowest accuracy after task `after`."""
     row, _, column = parameter("cell", "").partition("-")
     if row.isdecimal() and column.isdecimal():
         t, i = int(row), int(column)
@@ -121,7 +121,7 @@ def _alt(kind: str, a: np.ndarray) -> str:
 
 
 def _behind(card: RunCard, kind: str, cell: plots.Cell) -> None:
-    """The images that a cell counts as wrong, those first that had been right once."""
+    """The images that a cell counts as wrong; those that had been right once come first."""
     names = task_names(card)
     after, task = _cell_controls(card, names, cell)
     found = accuracy.cell_images(predictions(card), kind, after, task)
@@ -188,11 +188,11 @@ def _wrong_in_words(found: accuracy.CellImages, new: bool) -> str:
 
 
 def _over_time(card: RunCard, found: dict[str, np.ndarray], after: int) -> None:
-    """A curve a task, and what being told the task would give."""
+    """One curve per task, and the accuracy if the task were known."""
     a, ground, names = found["class_incremental"], plots.theme(), task_names(card)
     left, right = st.columns([3, 2], gap="large")
     with left:
-        st.subheader("A curve a task", anchor=False)
+        st.subheader("One curve per task", anchor=False)
         figure = figures.task_curves(a, names, ground, lit=_lit(a, after), at=after)
         plots.draw(figure, key=f"curves-{card.name}", alt="Accuracy on each task over task time.")
         caption(
@@ -206,7 +206,7 @@ def _over_time(card: RunCard, found: dict[str, np.ndarray], after: int) -> None:
 
 
 def _lit(a: np.ndarray, after: int) -> int:
-    """The one task that stands out where there are too many for a colour each: that of the chosen cell."""
+    """The task of the chosen cell, which stands out where there are too many tasks for one colour each."""
     return _cell(a, after)[1]
 
 
@@ -218,7 +218,7 @@ def _oracle(card: RunCard, found: dict[str, np.ndarray], after: int) -> None:
     figure = figures.told_and_untold(unknown, given, task_names(card), plots.theme())
     plots.draw(figure, key=f"oracle-{card.name}", alt="Accuracy per task without and with the task given.")
     caption(
-        "for each task, the accuracy when the model must find the task (dot) and when it is told (ring).",
+        "for each task, the accuracy when the model must find the task (dot) and when the task is given (ring).",
         "long bars: there the classes of the task are still told apart, but the task is not found.",
         "what lies between dot and ring is lost in finding the task, and only the rest inside it.",
     )
@@ -237,7 +237,7 @@ def _methods(card: RunCard, after: int) -> None:
     caption(
         f"the mean accuracy on all tasks learned so far, for {len(peers)} runs of the same images in the same order; "
         "the wide line is this run.",
-        "who starts high and who ends high: they are seldom the same.",
+        "which methods start high and which end high: they are seldom the same.",
         "a method that loses to a frozen model with a simple classifier (lda) has not paid for its adapters.",
     )
     _beaten(card, peers)
@@ -250,7 +250,7 @@ def _methods(card: RunCard, after: int) -> None:
 
 
 def _beaten(card: RunCard, peers: list[RunCard]) -> None:
-    """Says so where a frozen backbone with a simple classifier does better than this run."""
+    """Say so on the page where a frozen backbone with a simple classifier does better than this run."""
     frozen = [peer for peer in peers if peer.method == "lda" and peer.backbone == card.backbone]
     own, best = card.accuracy, max((peer.accuracy or 0.0 for peer in frozen), default=0.0)
     if own is not None and card.method != "lda" and best > own:

@@ -63,7 +63,7 @@ def _contents(step: int) -> None:
 
 
 def _turn(step: int) -> None:
-    """The way on: the next step, and after the last one the page that goes deeper."""
+    """Links to the previous and the next step, and after the last step to the page that goes deeper."""
     with st.container(horizontal=True, vertical_alignment="center"):
         before, after = step - 1, step + 1
         st.button("Previous", shortcut="P", disabled=before < 1, on_click=set_parameters, kwargs={"step": before})
@@ -203,13 +203,13 @@ def _mistakes(card: RunCard) -> None:
     )
     caption(
         "images answered wrongly after the last task: true class → answer.",
-        "whether you would have known. Choose an image to see why it was answered so.",
+        "whether you would have known better. Choose an image to see why it was answered so.",
         "a mistake of retrieval may be mended by retrieving in another way; one inside a task has to be learned.",
     )
 
 
 def _spread(rows: np.ndarray, most: int) -> np.ndarray:
-    """At most so many of the rows, evenly from first to last: neighbours in a stream are much alike."""
+    """At most `most` of the rows, evenly spaced from first to last, because neighbours in a stream are much alike."""
     return rows[np.unique(np.linspace(0, len(rows) - 1, min(most, len(rows))).astype(int))]
 
 

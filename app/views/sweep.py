@@ -128,7 +128,7 @@ def _resume(name: str) -> None:
 
 
 def _grid(name: str) -> None:
-    """A row a group, a column a seed; every run opens where it stands."""
+    """One row per group, one column per seed; every cell opens its run."""
     rows = rows_of(saved_plan(sweep_folder(runs_folder(), name)), runs_folder())
     seeds = sorted({row.seed for row in rows})
     if len(rows) > MOST_CELLS or len(seeds) > 10:
@@ -195,7 +195,7 @@ def _title(measure: str) -> str:
 
 
 def curves_figure(found: Sequence[Group], ground: plots.Theme) -> plots.Figure:
-    """A curve a group with its interval as a band."""
+    """One curve per group, with its interval as a band."""
     shown = [(group, *mean_curve(group)) for group in found if group.metrics]
     paint = colours(len(shown), ground)
     count = max((len(mean) for _, mean, _ in shown), default=0)
@@ -265,7 +265,7 @@ def _new(busy: bool) -> None:
 
 
 def _free(runs: Path) -> str:
-    """A name that no sweep has."""
+    """A name that no sweep has yet."""
     number = 1
     while (sweep_folder(runs, f"sweep-{number}")).exists():
         number += 1

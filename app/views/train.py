@@ -112,7 +112,7 @@ def _preset(preset: Preset, busy: bool) -> None:
 def _estimate(config: Mapping[str, Any]) -> None:
     said = estimates.estimate(config, _images(config))
     if said is None:
-        st.caption("Time unknown: nothing like it was run here yet.")
+        st.caption("Time unknown: nothing like this has been run here yet.")
     else:
         st.caption(f":material/timer: {said}", help=f"Estimated {said.basis}.")
 

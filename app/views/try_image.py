@@ -153,16 +153,16 @@ def _answered(card: RunCard, picture: bytes) -> None:
         explanation.gaps(answer, names)
         st.caption(f"In {explanation.unit(answer)}; a shorter bar is a likelier task.")
     if len(said["classes"]) > 1:
-        st.markdown("**Inside the task: which class, and what spoke for it**")
+        st.markdown("**Inside the task: which class, and what speaks for it**")
         explanation.inside(said["classes"])
     _evidence(card, picture)
-    st.markdown("**What it lies near**")
+    st.markdown("**The images it lies near**")
     explanation.component_images(card, near, names, answer, key=f"try-near-{card.name}")
     _truth(card)
     caption(
         "the task and class that the model picks, how far the other tasks lie behind, and the cluster it lies nearest.",
         "a picture of something the run never saw: it is still sent to some task, and answered there.",
-        "the model does not know that it does not know; the gap between tasks says how sure it is of the task only.",
+        "the model cannot say that it does not know; the gap between tasks says how sure it is of the task only.",
     )
 
 

@@ -62,7 +62,7 @@ def render() -> None:
 
 
 def _possible(card: RunCard) -> bool:
-    """Whether something can be asked; otherwise names the next click."""
+    """Whether something can be asked; otherwise the page names the next click."""
     reason = questions.why_not(card)
     if reason:
         message, other = f"“{layout.plain(card.title)}” {reason}.", questions.another()
@@ -120,9 +120,9 @@ def _controls(settings: Settings, known: tuple[str, ...], task: int) -> None:
 
 
 _COUNTED = {
-    "class-seeded": "Components a class, at most",
-    "dp-gmm": "Components a task, at most",
-    "kmeans": "Clusters a task",
+    "class-seeded": "Components per class, at most",
+    "dp-gmm": "Components per task, at most",
+    "kmeans": "Clusters per task",
 }
 _SPACE = (
     "Where distances are measured. The whitened space is the run's own, as it was at its end. The frozen embedding is "
@@ -134,7 +134,7 @@ _MIXTURE = (
     "How a task's images become a density. DP-GMM: a Gaussian mixture that finds its number of components by a "
     "Dirichlet process, for each class (seeded) or for the task as a whole."
 )
-_ALPHA = "The Dirichlet process's prior for new components: higher makes more of them."
+_ALPHA = "The Dirichlet process's prior for new components: a higher value makes more of them."
 _COVARIANCE = (
     "The shape of a component: any ellipsoid, one along the axes, or one ellipsoid for all components of a task. "
     "Class-seeded mixtures, class means and k-means have one sphere for all, as in the run."
@@ -250,7 +250,7 @@ def _about(found: Answer) -> None:
 
 
 def _fitted(found: Answer) -> str:
-    """What stands behind the answer."""
+    """The images, components and dimensions that the answer rests on."""
     few, many = min(found.components), max(found.components)
     holding = f"{few}" if few == many else f"{few} to {many}"
     if found.train_images == found.run_train_images:
@@ -261,7 +261,7 @@ def _fitted(found: Answer) -> str:
             f"run, which saw **{found.run_train_images:,}**."
         )
     return (
-        f"{seen} Components that hold images: {holding} a task. Dimensions: {found.dimensions}. "
+        f"{seen} Components that hold images: {holding} per task. Dimensions: {found.dimensions}. "
         f"Answered in {found.seconds:.2f} s."
     )
 
@@ -292,7 +292,7 @@ def _inside(card: RunCard, found: Answer, cell: Cell, names: list[str]) -> None:
 
 def _changed(card: RunCard, found: Answer) -> None:
     """The images that go to another task than in the run."""
-    st.subheader("Images that changed their mind", anchor=False, divider="gray")
+    st.subheader("Images with another answer", anchor=False, divider="gray")
     groups = {
         "became right": found.became_right,
         "became wrong": found.became_wrong,

@@ -182,8 +182,8 @@ class Item:
 class ImageSet:
     """An immutable list of labelled pictures, decoded only when asked for.
 
-    labels: int64, (n,), global class ids. names: one a picture, such as 'train/apple/001.png'.
-    identities: one a picture, equal where the contents are.
+    labels: int64, (n,), global class ids. names: one per picture, such as 'train/apple/001.png'.
+    identities: one per picture, equal where the contents are.
     """
 
     def __init__(self, items: Sequence[Item], labels: Sequence[int] | np.ndarray) -> None:

@@ -1,6 +1,6 @@
 """Shared by the methods with gates: their options, how a budget is met while training, and the history that is kept.
 
-Published: one indicator a gate, learned with the straight-through gradient and the penalty (λ/N) Σ|s| (core.adapters.
+Published: one indicator per gate, learned with the straight-through gradient and the penalty (λ/N) Σ|s| (core.adapters.
 gates). Our decisions: λ counts only after a warm-up, because with ΔW = 0 a score gets no gradient from the task; after
 a share of the steps (`settled`) gates stay as they are, so that the rest of the training computes open ones alone; a
 budget is met by closing gates on a schedule, and the ways of choosing that compete with learning it.
@@ -25,15 +25,15 @@ from core.errors import UserError
 from core.methods.base import Method, Step
 
 _POINTS = 40
-"""About so many moments of a task's training are kept in the history."""
+"""About this many moments of a task's training are kept in the history."""
 
 
 class GateOptions(Section):
     """[method] of the configuration, for methods with gates."""
 
     active_blocks: int | float | None = None
-    """How many gates end open, exactly: a whole number of them, or with a point (0.05; 1.0 is all) a share, rounded,
-    of one at least. None leaves it to the scores and λ."""
+    """How many gates end open, exactly: a whole number of them, or, written with a point (0.05; 1.0 is all), a share of
+    them, rounded and at least one. None leaves the number to the scores and λ."""
     gates_per: Per = "block"
     """What a gate switches: all adapters of a 'block', or each 'site' (a projection of a block) alone."""
     selection: Literal["learned", "random", "last", "gradient"] = "learned"
@@ -74,7 +74,7 @@ class GateOptions(Section):
 
 
 class Gated(Method):
-    """A method whose adapters have gates, as far as all of them do the same."""
+    """What all methods whose adapters have gates do in the same way."""
 
     @property
     def first_block(self) -> int:
@@ -95,7 +95,7 @@ class Gated(Method):
 
 
 def fixed_choice(options: GateOptions, sites: Sequence[Site], seed: int) -> frozenset[str] | None:
-    """The gates that are chosen before anything is trained, or None; one choice a run, for all its tasks."""
+    """The gates that are chosen before anything is trained, or None; one choice per run, for all its tasks."""
     if options.selection not in ("last", "random"):
         return None
     names = gate_names(sites, options.gates_per)
@@ -163,7 +163,7 @@ class Gating:
             self._clear_closed()
 
     def _clear_closed(self) -> None:
-        """What a budget closed never opens again: its weights are let go of."""
+        """Set the weights of gates that a budget closed to zero: those gates never open again."""
         if self.gates.budget is None:
             return
         kept = set(self.gates.open_sites())

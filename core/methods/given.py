@@ -19,7 +19,7 @@ def read_given(folders: Sequence[str], tasks: int, backbone: Backbone, sites: Se
     """
     if len(folders) != tasks:
         raise UserError(
-            f"The stream has {tasks} tasks, {len(folders)} adapters are given: give one a task, or set stream.tasks."
+            f"The stream has {tasks} tasks, {len(folders)} adapters are given: give one per task, or set stream.tasks."
         )
     found = [read_adapter(Path(folder)) for folder in folders]
     for adapter in found:

@@ -1,4 +1,4 @@
-"""Linear heads, one a task, over one embedding."""
+"""Linear heads, one per task, over one embedding."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ class TaskHeads(nn.Module):
         """Begin the heads of `tasks`, all new, as a linear discriminant of their images (n, width) with labels (n,).
 
         Published: a head that is fitted before the features move distorts them less, and what they knew besides lasts
-        (Kumar et al. 2022, arXiv 2202.10054, there by logistic regression). Our decision: a discriminant, made
-        flat, because one that is right and sure of every training image leaves the adapters nothing to learn.
+        (Kumar et al. 2022, arXiv 2202.10054, there by logistic regression). Our decision: a discriminant, divided by
+        a temperature, because a head that is sure of every training image leaves the adapters nothing to learn.
         """
         found = discriminant(embedding, labels, _SHRINKAGE)
         sizes = [self.heads[task].out_features for task in tasks]

@@ -1,4 +1,4 @@
-"""A LoRA adapter a task, summed, each asked to be orthogonal to those before it.
+"""One LoRA adapter per task, all summed, each asked to be orthogonal to those before it.
 
 Published: O-LoRA (Wang et al. 2023, arXiv 2310.14152): earlier adapters are frozen, all are summed, and the penalty is
 γ ‖A_old A_newᵀ‖²_F. Our decisions: vision backbone and sites, a growing head, and cross-entropy over the present task's

@@ -1,10 +1,10 @@
 """Adapters composed of earlier tasks' units plus an orthogonal new part; a clustering picks the task.
 
 Source: Proteus, "Continual Fine-Tuning with Provably Accurate and Parameter-Free Task Retrieval" (arXiv 2603.13235).
-Published: ΔW_k = α ( Σ_{j<k} Σ_u s_{k,j,u} b_{j,u} a_{j,u}ᵀ + B_k A_k ), past units frozen, one scalar s a layer,
+Published: ΔW_k = α ( Σ_{j<k} Σ_u s_{k,j,u} b_{j,u} a_{j,u}ᵀ + B_k A_k ), past units frozen, one scalar s per layer,
 projection and past unit; L1/L2 penalties on s for selective transfer; new units orthogonal to old ones; q and v of the
-blocks; rank 16 for the first task and 4 later; retrieval by a Dirichlet-process mixture a task, without trained
-parameters; a RanPAC-style head on the retrieved task's features.
+blocks; rank 16 for the first task and 4 later; retrieval by one Dirichlet-process mixture per task, without
+trained parameters; a RanPAC-style head on the retrieved task's features.
 Our decisions: the penalties' form λ(‖s‖₁ + ‖s‖₂²) with λ = 0.006, and γ(‖A_old A_newᵀ‖²_F + ‖B_oldᵀ B_new‖²_F) with
 γ = 0.004; s starts at zero; the task's own linear head by default; retrieval in a common whitened space by default
 (retrieval.mode = "likelihood" is the literal recipe). With `active_blocks` (our decision, after Selective LoRA) each

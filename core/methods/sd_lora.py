@@ -1,9 +1,9 @@
-"""A LoRA adapter a task whose direction is frozen and whose magnitude later tasks may still change.
+"""One LoRA adapter per task, whose direction is frozen and whose magnitude later tasks may still change.
 
 Published: SD-LoRA (Wu et al. 2025, arXiv 2501.13198): ΔW = Σ_j m_j B_jA_j / ‖B_jA_j‖_F with frozen directions for past
 tasks and all magnitudes m learned; no rehearsal, no task retrieval. Our decisions: the present task's product is not
 divided by its norm while it is learned (B starts at zero, so the norm does too), and is normalised when the task ends,
-its norm moving into m; one magnitude a task and site; cross-entropy over the present task's classes alone.
+its norm moving into m; one magnitude per task and site; cross-entropy over the present task's classes alone.
 """
 
 from __future__ import annotations

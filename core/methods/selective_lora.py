@@ -2,7 +2,7 @@
 
 Published: Selective LoRA (arXiv 2501.15377) puts TAPS' indicator on LoRA blocks, ΔW = 1[s ≥ τ]·BA, trained with the
 straight-through gradient; TAPS (arXiv 2203.16708) gives the scores' start (0.15), τ = 0.1, and the loss
-cross-entropy + (λ/N) Σ|s|. Our decisions: on a stream the one adapter is moved by every task, as in `sequential`, so
+cross-entropy + (λ/N) Σ|s|. Our decisions: on a stream every task trains the one adapter, as in `sequential`, so
 that the two differ by the gates alone; α scales the update where the paper has α/r; and those of core.methods.gated,
 among them the exact budget `active_blocks`, which the first task fills for the whole stream.
 """

@@ -10,7 +10,7 @@ from core.methods.shared_model import OneAdapter
 
 
 class Sequential(OneAdapter):
-    """ΔW = α BA, the same A and B moved by every task."""
+    """ΔW = α BA, with the same A and B trained by every task."""
 
 
 METHOD = Sequential

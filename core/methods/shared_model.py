@@ -112,7 +112,7 @@ class SharedModel(Method):
 
 
 class OneAdapter(SharedModel):
-    """A single adapter, moved by every task."""
+    """A single adapter, trained by every task."""
 
     def grow(self, task: int, generator: torch.Generator) -> None:
         if task == 0:

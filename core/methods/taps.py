@@ -1,6 +1,6 @@
-"""A gated dense residual a block and task: each task changes only the blocks that it needs.
+"""A gated dense residual per block and task: each task changes only the blocks that it needs.
 
-Published: TAPS, "Task Adaptive Parameter Sharing" (arXiv 2203.16708): W + 1[s ≥ τ]·ΔW with one score a block, s from
+Published: TAPS, "Task Adaptive Parameter Sharing" (arXiv 2203.16708): W + 1[s ≥ τ]·ΔW with one score per block, s from
 0.15, τ = 0.1, the straight-through gradient, and cross-entropy + (λ/N) Σ|s|; tasks are learned apart, each from the
 frozen backbone, with the task known at test time. Our decisions: ΔW at the configured sites; where the task is not
 known, the same retrieval as Proteus'; and those of core.methods.gated, among them the exact budget `active_blocks`,

@@ -1,6 +1,6 @@
-"""Shared by the methods that keep an adapter and a head a task, and must find the task of a test image.
+"""Shared by the methods that keep one adapter and one head per task, and must find the task of a test image.
 
-The past is frozen: a later task adds, and never moves what an earlier task's adapter computes.
+The past is frozen: a later task adds an adapter, and never changes what an earlier task's adapter computes.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from core.retrieval.mixture import GaussianMixture
 from core.retrieval.scores import Clustering, LikelihoodRetriever, WhitenedRetriever
 
 _CLUSTERING: dict[str, Clustering] = {"whitened": "dpgmm", "oracle": "dpgmm", "means": "means", "kmeans": "kmeans"}
-"""Retrieval modes that score tasks in the whitened shared space, and how each clusters a task."""
+"""Retrieval modes that score tasks in the whitened shared space, and how each of them clusters the images of a task."""
 
 
 class TaskAdapters(Method):
     """Retrieve the task, then classify inside it.
 
     Retrieval: `whitened`, `means` and `kmeans` compare tasks in one whitened space; `likelihood` is the literal recipe;
-    `energy` is the logsumexp of each task's logits; `oracle` is told the answer.
+    `energy` is the logsumexp of each task's logits; `oracle` is given the true task.
     Inside a task the class score is the head's log-softmax, and in the whitened modes the class's own components add to
     it: the shared space and the adapter know different things (our decision, measured).
     """
@@ -86,7 +86,7 @@ class TaskAdapters(Method):
     def shared_features(self, inputs: Inputs) -> Tensor:
         """(n, features): the frozen features and, beside them, the embedding with the first task's adapter.
 
-        That adapter never moves again and every later task's training images pass through it as well, so all tasks have
+        That adapter never changes, and every later task's training images pass through it as well, so all tasks have
         their statistics in this one space. Our decision: on held-out training images of CIFAR-100 it finds 1.6 points
         more of the tasks than the frozen features alone.
         """

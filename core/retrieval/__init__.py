@@ -1,4 +1,4 @@
-"""Picking the task of a test image, one image at a time and without trained parameters. A file an idea:
+"""Picking the task of a test image, one image at a time and without trained parameters. One file per idea:
 
     space       means of features, their pooled within-class covariance, and the space whitened by it
     mixture     Gaussian mixtures: densities, fitting, clustering

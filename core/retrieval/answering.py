@@ -1,4 +1,4 @@
-"""Other retrieval for a finished run, from what its folder keeps: how the tasks would be told apart, nothing retrained.
+"""Other retrieval for a finished run, from what its folder keeps: which tasks it would pick. Nothing is retrained.
 
 Mixtures are fitted on the kept training images and score all test images by maximum likelihood, in one space that all
 tasks share. Densities are compared without the terms that `Mixture` adds to a fit's scores, so that the bound and the
@@ -52,7 +52,7 @@ class Recorded:
     predictions: pa.Table
     """PREDICTION_COLUMNS of the undisturbed test images."""
     train_images: tuple[int, ...]
-    """A task: how many the run itself saw."""
+    """Per task: how many the run itself saw."""
     seed: int
 
 

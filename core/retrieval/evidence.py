@@ -7,7 +7,7 @@ The score of a task, or of a class, is the log-sum-exp over its components. With
 the two sides, the difference of the two log-sum-exps is s_a − s_b and what all other components add, a small term.
 The frozen features join, block by block, the class token and the mean of patch tokens, every token after the final
 norm, averaged over the views of the image. So wᵀ(x − x̄) is a sum over views and blocks of a class token's term and of
-one term a patch, w_lᵀ(token − x̄_l) / (patches · views). What stands after the frozen features is the embedding with
+one term per patch, w_lᵀ(token − x̄_l) / (patches · views). What stands after the frozen features is the embedding with
 the first task's adapter: one term of its own, because attention has mixed the patches in it.
 
 Everything is computed in float64 from the tokens of a pass and from what the retriever holds.

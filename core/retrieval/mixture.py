@@ -214,7 +214,7 @@ def fitted_arrays(
 
 
 def _scored_like_sklearn(model: BayesianGaussianMixture, width: int) -> dict[str, np.ndarray]:
-    """The fitted model with its variational terms folded into one offset a component.
+    """The fitted model with its variational terms folded into one offset per component.
 
     scikit-learn scores with the expected log weights of the stick-breaking process and the expected log determinant of
     the Wishart posterior (Bishop 2006, 10.65 and 10.66); neither depends on x.
@@ -251,7 +251,7 @@ def dirichlet_process_assignments(
     """(n,) component numbers: each class is clustered by a Dirichlet-process mixture with one tied covariance.
 
     `white` is (n, dimensions); `components` truncates the process within a class. Components the process leaves empty
-    do not appear. Our decision: seeding by class, which a clustering blind to classes loses to by 2 points.
+    do not appear. Our decision: seeding by class, which finds 2 points more of the tasks than no labels.
     """
     assignments = np.empty(len(white), np.int64)
     used = 0

@@ -37,7 +37,7 @@ class Settings(Section):
     """The run's whitened space as stored; final CLS; or that, whitened from the kept training images."""
     mixture: Literal["class-seeded", "dp-gmm", "gaussian", "means", "kmeans"] = "class-seeded"
     components: int | None = Field(None, ge=1, le=100)
-    """Truncation a class (class-seeded: 2 by default) or a task (dp-gmm: 20), or clusters a task (kmeans: 20)."""
+    """Truncation per class (class-seeded: 2 by default) or task (dp-gmm: 20), or clusters per task (kmeans: 20)."""
     concentration: float = Field(0.1, gt=0)
     covariance: Literal["full", "diagonal", "tied"] = "full"
     """'tied' is shared by the components of a task."""
@@ -120,7 +120,7 @@ class Answer:
         return (self.retrieved != self.retrieved_before) & ~self.right & ~self.right_before
 
     def summary(self) -> dict[str, Any]:
-        """What people and scripts read, without a row an image: shares, theory, confusion, images that changed."""
+        """What people and scripts read, without one row per image: shares, theory, confusion, images that changed."""
         changed = {name: self.image[getattr(self, name)] for name in ("became_right", "became_wrong", "moved")}
         names = ("bound", "sampled_error", "components", "dimensions", "train_images", "run_train_images", "seconds")
         shares = {"as_trained": vars(self.before), "what_if": vars(self.after)}

@@ -7,8 +7,8 @@ in the raw space and whitened again whenever a task makes the pooled covariance 
 
 How a task is clustered:
     dpgmm    a Dirichlet-process mixture seeded by class: each class is split as far as the process finds modes in it
-    kmeans   `components` clusters a task, blind to classes
-    means    one component a class: linear discriminant analysis
+    kmeans   `components` clusters per task, blind to classes
+    means    one component per class: linear discriminant analysis
 Then  log p(x | task) = logsumexp_k [ log π_k − ½‖z − m_k‖² ],  z and m_k whitened, and tasks are equally likely.
 
 `LikelihoodRetriever`, the literal recipe. Published (Proteus): a Dirichlet-process mixture over the final CLS embedding

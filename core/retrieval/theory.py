@@ -24,7 +24,7 @@ def bhattacharyya_matrix(mixtures: Sequence[GaussianMixture]) -> np.ndarray:
     √(Σ_a Σ_b w_a v_b N_a N_b) ≤ Σ_a Σ_b √(w_a v_b N_a N_b), because √ is subadditive; integrated, that is
     Σ_a Σ_b √(w_a v_b) ρ(N_a, N_b) with the closed form of ρ for two Gaussians (Kailath 1967):
     ρ = (|Σ_a| |Σ_b|)^¼ |Σ̄|^−½ exp(−⅛ (m_a − m_b)ᵀ Σ̄⁻¹ (m_a − m_b)),  Σ̄ = (Σ_a + Σ_b) / 2.
-    It is exact for one component a task. Clipping is sound, as no coefficient exceeds 1 (Cauchy–Schwarz).
+    It is exact for one component per task. Clipping is sound, as no coefficient exceeds 1 (Cauchy–Schwarz).
     """
     tasks = len(mixtures)
     matrix = np.eye(tasks)

@@ -109,7 +109,8 @@ class Evidence:
 
 @dataclass(frozen=True, eq=False)
 class RecordedEvidence:
-    """The evidence that a run keeps, a row an image and kind; exact, sums over blocks. Arrays are (rows,) or as told.
+    """The exact evidence that a run keeps, summed over blocks, one row per image and kind. Arrays are (rows,) if not
+    said otherwise.
 
     Every retrieval error has a row of kind "task", and with it every wrong answer inside the right task one of kind
     "class" (the class against the answered one). Rows of right answers are there as far as they cost little, the

@@ -25,7 +25,7 @@ _METHODS = {
 _WORDS: dict[str, Callable[[Any], str]] = {
     "seed": lambda value: f"seed {value}",
     "stream.tasks": lambda value: f"{value} tasks",
-    "stream.train_per_class": lambda value: f"{value} images a class",
+    "stream.train_per_class": lambda value: f"{value} images per class",
     "stream.held_out": lambda value: f"{value} classes held out",
     "backbone.name": str,
     "backbone.image_size": lambda value: f"{value} px",

@@ -29,7 +29,7 @@ WORK = 24_000
 patches wide where painting over each patch alone would take more, but never so wide that fewer than 4 × 4 are left."""
 _WIDTH, _FEWEST = 384, 4
 _AT_ONCE = 512
-"""Images whose linear functions, a number a feature each, are in memory together."""
+"""Number of images whose linear functions, one number per feature each, are in memory together."""
 
 Pixels = Callable[[Tensor], Tensor]
 """Numbers of images, on the CPU → uint8 (n, 3, size, size)."""

@@ -23,7 +23,7 @@ HEAD = "head.safetensors"
 
 @torch.no_grad()
 def export_adapters(run: Path, to: Path) -> list[Path]:
-    """Write the adapters of the finished run in the folder `run` into `to`, a PEFT folder a task; returns those.
+    """Write the adapters of the finished run in the folder `run` into `to`, one PEFT folder per task; returns those.
 
     Each holds all that the task adds to the backbone as it answers: for Proteus the units that it takes from earlier
     tasks too, at the strength that the run answers with. A method with one model for all tasks gives one folder.
@@ -81,16 +81,16 @@ def _write(model: TrainedModel, task: int, folder: Path) -> None:
 
 
 def assembly(folders: Sequence[Path], values: dict[str, Any]) -> dict[str, Any]:
-    """The configuration of a run over adapters in PEFT folders, one a task; `values` (nested keys) goes before it.
+    """The configuration of a run over adapters in PEFT folders, one per task; `values` (nested keys) override it.
 
-    The adapters stay as they are: a head a task is learned on top, and retrieval is built as for any run. Sites are
+    The adapters stay as they are: one head per task is learned on top, and retrieval is built as for any run. Sites are
     those that any adapter changes; the backbone is the one that they name; tasks are as many as adapters, with the
     classes of adapters that were exported here.
     Raises UserError for a folder that cannot be taken, or a backbone that must be named.
     """
     if not folders:
         raise UserError(
-            "assemble needs adapters: --adapters FOLDER FOLDER …, one a task, as peft's save_pretrained writes."
+            "assemble needs adapters: --adapters FOLDER FOLDER …, one per task, as peft's save_pretrained writes."
         )
     found = [read_adapter(folder) for folder in folders]
     sites = {site for adapter in found for site in adapter.units}

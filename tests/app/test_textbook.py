@@ -75,7 +75,7 @@ def test_what_was_not_measured_is_left_out_or_dashed():
 def test_a_fall_without_overwriting_is_explained_with_what_is_still_known():
     found = FOUND | {"matrices": FOUND["matrices"] | {"task_aware": [[1.0, None], [0.75, 1.0]]}}
     own = textbook.next_task(manifest(promises=["past_is_frozen"]), [OWN, OWN], found)
-    assert "Nothing was overwritten" in own and "told the task, it is still **75.0%**" in own
+    assert "Nothing was overwritten" in own and "with the task given, it is still **75.0%**" in own
     shared = textbook.next_task(manifest(promises=[]), [OWN, OWN], found)
     assert "Nothing was overwritten" not in shared and "one model" in shared
 

@@ -89,6 +89,13 @@ def test_commands_of_the_command_line_are_understood(page: Path) -> None:
             verbs[verb].make_context(verb, words)  # raises for an option that is not there
 
 
+def test_every_benchmark_is_named() -> None:
+    page = (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8")
+    programs = [file.stem for file in BENCHMARKS.glob("*.py") if "__main__" in file.read_text(encoding="utf-8")]
+    assert programs
+    assert not [name for name in programs if f"`{name}`" not in page and f"tests.benchmarks.{name}" not in page]
+
+
 @each_page
 def test_benchmarks_and_their_options_exist(page: Path) -> None:
     for name, *words in commands(page, "python -m tests.benchmarks."):

@@ -331,7 +331,7 @@ class TestRuns:
         assert said in error
 
     def test_without_adapters_it_says_what_to_give(self) -> None:
-        with pytest.raises(UserError, match="one a task"):
+        with pytest.raises(UserError, match="one per task"):
             assembly([], {})
 
     def test_another_method_does_not_take_them(self, run: Path, tmp_path: Path) -> None:

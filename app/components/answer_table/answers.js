@@ -1,5 +1,5 @@
 /*
- * A row an image. The picture in it is the button for the keyboard; a click anywhere in the row does the same. Names
+ * One row per image. The picture in it is the button for the keyboard; a click anywhere in the row does the same. Names
  * reach the page as text, never as HTML.
  */
 
@@ -7,7 +7,7 @@ import { make, makeButton } from "../browser/make.js";
 import { showThumbnail } from "../browser/thumbnail.js";
 
 const WIDE = 60; // pixels of a thumbnail
-const HEADINGS = ["Image", "True task", "Sent to", "Class", "Answer", "Told the task"];
+const HEADINGS = ["Image", "True task", "Sent to", "Class", "Answer", "With task given"];
 
 export default function ({ data, parentElement, setTriggerValue }) {
   let root = parentElement.querySelector(".answers");

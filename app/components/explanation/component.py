@@ -33,7 +33,7 @@ def facts(pairs: dict[str, str]) -> None:
 
 
 def gaps(answer: Answer, names: Names) -> None:
-    """How far each task's score lies below the best: a bar a task, longer is less likely."""
+    """How far each task's score lies below the best: one bar per task, longer is less likely."""
     shown = bars(answer)
     rows = "".join(_bar(bar, names) for bar in shown)
     hidden = len(answer.scores) - len(shown)

@@ -154,7 +154,7 @@ def _places(narrow: bool) -> list:
 def _facts(card: RunCard, image: int, answer: Answer) -> dict[str, str]:
     names = explanation.names_of(card)
     known = {"True task": answer.task, "Sent to": answer.retrieved}
-    classes = {"Class": answer.label, "Answer": answer.predicted, "Told the task": answer.given_task}
+    classes = {"Class": answer.label, "Answer": answer.predicted, "With task given": answer.given_task}
     return {
         **{what: _name(names.tasks, task) for what, task in known.items()},
         **{what: _name(names.classes, label) for what, label in classes.items()},
