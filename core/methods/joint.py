@@ -1,6 +1,6 @@
 """One LoRA adapter trained on all tasks at once: the ceiling for a single model.
 
-This is no continual learning: only the state after the last task exists, so there is no forgetting to report.
+Not continual learning: only the state after the last task exists, so there is no forgetting to report.
 """
 
 from __future__ import annotations
