@@ -316,7 +316,8 @@ class _Session:
 
     def _images_to_explain(self) -> int:
         """Test images whose evidence costs little: a pass each, and the run took many passes."""
-        return max(_EXPLAINED_AT_LEAST, int(_EXPLAINING * self._work() / self._frozen_work))
+        a_pass = max(self._frozen_work, 1)  # none is frozen where the very first block is adapted
+        return max(_EXPLAINED_AT_LEAST, int(_EXPLAINING * self._work() / a_pass))
 
     def _metrics(self, run: Run, tables: list[pa.Table], shifts: dict[str, list[float]] | None) -> dict[str, Any]:
         tasks = len(self.stream.tasks)
