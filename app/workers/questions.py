@@ -15,7 +15,7 @@ from app.shell.run_choice import available
 from app.workers.helper import helper
 from core.config import validate
 from core.errors import UserError
-from core.light import has_clustering
+from core.light import has_clustering, is_light
 from core.retrieval.questions import Answer, Settings, spaces, unanswerable
 from core.runs.store import Run
 
@@ -130,7 +130,12 @@ def _answers(card: RunCard) -> bool:
 def _about(folder: Path, changed: int) -> tuple[str | None, tuple[str, ...]]:
     run = Run(folder)
     reason = unanswerable(run)
-    return reason, () if reason else spaces(run)
+    if reason:
+        return reason, ()
+    known = spaces(run)
+    if is_light():  # the other spaces are computed by torch
+        known = tuple(space for space in known if space == "whitened")
+    return None if known else "compares tasks in no whitened space, and other spaces need torch", known
 
 
 _KEPT = 32

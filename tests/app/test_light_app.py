@@ -145,3 +145,16 @@ for refused in (lambda: lab.train({"backbone.name": "tiny"}, progress=False), la
 
 def test_here_nothing_is_lacking() -> None:
     assert main(["list", "methods"]) == 0
+
+
+def test_a_run_without_a_whitened_space_says_what_it_would_take(without: dict[str, str]) -> None:
+    asked = """
+import json
+from app.reading.cards import RECORDED_RUNS, run_card
+from app.workers import questions
+names = ("proteus-likelihood-split-fashion", "proteus-split-fashion")
+cards = [run_card(RECORDED_RUNS / name, True) for name in names]
+print(json.dumps([[questions.why_not(card), questions.known_spaces(card)] for card in cards]))
+"""
+    literal, ours = json.loads(run(without, "-c", asked).stdout.splitlines()[-1])
+    assert "need torch" in literal[0] and ours == [None, ["whitened"]]
