@@ -93,7 +93,8 @@ $(VENV)/.dev: requirements.txt requirements-explore.txt requirements-train.txt r
 uv = index=$${UV_DEFAULT_INDEX:-$${PIP_INDEX_URL:-$$($(PY) -m pip config get global.index-url 2>/dev/null || true)}}; \
     env $${index:+UV_DEFAULT_INDEX=$$index} $(VENV)/bin/uv
 
-uv_install = $(uv) pip install $$([ -t 1 ] || echo --quiet) --compile-bytecode --python $(PY) -c constraints.txt
+# uv remembers an interpreter by its path, and would install into a former one: `--refresh-package` makes it look again.
+uv_install = $(uv) pip install --refresh-package uv $$([ -t 1 ] || echo --quiet) --compile-bytecode --python $(PY) -c constraints.txt
 
 # Where the builds that TORCH asks for cannot be had, the index's own do; `say_torch` says which came.
 define install
