@@ -23,8 +23,8 @@ SHOWN = 8
 
 
 def run_list() -> None:
-    """Every run with its actions, and the way in for another's."""
-    cards = available()
+    """Every run with its actions, one's own before the recorded ones, and the way in for another's."""
+    cards = sorted(available(), key=lambda card: card.recorded)
     shown = cards if st.session_state.get("runs-all") else cards[:SHOWN]
     for card in shown:
         _row(card)

@@ -96,8 +96,8 @@ def test_image_is_explained_by_its_own_numbers(page, server):
     assert values[0] == "best"
     assert float(values[-1].replace("−", "")) == pytest.approx(float(gaps[-1]), rel=0.05)
     assert page.locator(".why").inner_text().endswith(".")
-    page.locator(".thumbnails .picture").nth(10).wait_for(timeout=15_000)
-    assert page.locator(".thumbnails .picture").count() == 11  # itself, and five of each component
+    page.locator(".thumbnails .picture").nth(20).wait_for(timeout=15_000)
+    assert page.locator(".thumbnails .picture").count() == 21  # itself, five of each component, and ten neighbours
 
 
 @pytest.mark.parametrize(

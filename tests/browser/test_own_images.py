@@ -81,7 +81,7 @@ def test_a_link_to_images_that_are_gone_says_so(page, server):
 
 def test_a_run_leaves_and_comes_back_as_a_zip(page, server, tmp_path):
     page.goto(f"{server}/train")
-    row = page.get_by_test_id("stDownloadButton").last
+    row = page.get_by_test_id("stDownloadButton").first
     row.wait_for(timeout=WAIT_MS)
     with page.expect_download(timeout=WAIT_MS) as waiting:
         row.get_by_role("button").click()

@@ -12,6 +12,7 @@ from playwright.sync_api import expect
 
 from core.runs import jobs
 from core.runs.liveness import worker
+from core.runs.titles import method_title
 from tests.browser.serving import ROOT, served
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(1200)]
@@ -72,7 +73,7 @@ def test_digits_to_the_end_over_a_reload_and_in_a_second_tab(open_page, server, 
     heading(page, "Training:").or_(heading(page, "Finished:")).wait_for(timeout=60_000)
     second = open_page()
     second.goto(f"{server}/train")
-    heading(page, "Finished: sequential on split-digits").wait_for(timeout=PATIENCE_MS)
+    heading(page, f"Finished: {method_title('sequential')}").wait_for(timeout=PATIENCE_MS)
     expect(page.get_by_text("of the test images right after the last task")).to_be_visible()
     expect(page.locator("[data-testid=stVegaLiteChart]")).to_have_count(2)
     heading(second, "Choose what to watch").wait_for(timeout=60_000)
