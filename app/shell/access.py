@@ -1,4 +1,6 @@
-"""Who may come in: own host names only, a shared password where one is set, and in a demo a cookie for each visitor.
+"""Who may come in: requests under this server's own names, with the password where one is set.
+
+In a demo each visitor gets a cookie.
 
 An ASGI middleware around all of Streamlit's routes, its WebSocket and our thumbnails. PROTEUS_PASSWORD is the password;
 it is compared in constant time, and a browser that knew it holds a random cookie until the server ends.
@@ -71,7 +73,7 @@ class Access:
         return not hmac.compare_digest(asked.cookies.get(COOKIE, "").encode(), self._granted.encode())
 
     async def _ask(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """The form, or what was typed into it."""
+        """Answer with the password form, or check what was typed into it."""
         if scope["type"] == "http" and scope["method"] == "POST" and scope["path"] == self._base + LOGIN:
             answer = await self._typed(Request(scope, receive))
         else:

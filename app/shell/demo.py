@@ -1,4 +1,4 @@
-"""A public demo (PROTEUS_DEMO=1): all can be explored, small trainings wait in a short queue, nothing else changes.
+"""A public demo (PROTEUS_DEMO=1): visitors can explore every run; their small trainings wait in a short queue.
 
 Each visitor has a folder of runs of their own, named after a cookie that only their browser knows
 (app/shell/access.py), so nobody can see or cancel another's job. The operator's runs (PROTEUS_RUNS) and the recorded
@@ -30,7 +30,7 @@ QUEUE = 4
 RUNS_EACH = 5
 """Runs that a visitor may have."""
 KEPT_S = 24 * 3600.0
-"""So long after their last training a visitor's runs are kept."""
+"""Seconds after their last training for which a visitor's runs are kept."""
 LARGEST_UPLOAD_MB = 5
 LIMITS = {
     "stream.train_per_class": 1000,
@@ -39,7 +39,7 @@ LIMITS = {
     "adapters.rank": 32,
     "backbone.image_size": 98,
 }
-"""Largest values of a small training."""
+"""The largest values that a visitor may train with."""
 _TOKEN = re.compile(r"[0-9a-f]{32}")
 
 
@@ -78,7 +78,7 @@ def start(config: Mapping[str, Any], runs: Path) -> str:
     with _alone():
         _sweep(time.time())
         if len(list(runs.glob("*/status.json"))) >= RUNS_EACH:
-            raise UserError(f"This demo keeps {RUNS_EACH} runs a visitor: look at yours, or install Proteus Lab.")
+            raise UserError(f"This demo keeps {RUNS_EACH} runs per visitor: look at yours, or install Proteus Lab.")
         _check_queue()
         return jobs.start(config, runs)
 
@@ -128,7 +128,7 @@ def _folders() -> list[Path]:
 
 
 def _sweep(moment: float) -> None:
-    """Let go of the runs of visitors who have not trained for a day."""
+    """Delete the runs of visitors who have not trained for a day."""
     for folder in _folders():
         if moment - folder.stat().st_mtime > KEPT_S and jobs.running(folder) is None:
             shutil.rmtree(folder, ignore_errors=True)
@@ -136,7 +136,7 @@ def _sweep(moment: float) -> None:
 
 @contextmanager
 def _alone() -> Iterator[None]:
-    """One session at a time counts and starts; what it starts waits for its turn."""
+    """Only one session at a time counts the trainings and starts another, which then waits for its turn."""
     _visitors().mkdir(parents=True, exist_ok=True)
     os.environ[turns.VARIABLE] = str((_visitors() / ".turn").resolve())
     with (_visitors() / ".lock").open("ab") as lock:

@@ -1,4 +1,4 @@
-"""What every page is made of: links between pages, empty states, error lines, a link to share."""
+"""What every page uses: its heading, links between pages, empty states, error lines, and a link to share."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ def _visitor() -> str:
 
 
 def available() -> list[RunCard]:
-    """Recorded demos, then the user's runs, newest first; what cannot be read says so in `problem`."""
+    """Recorded runs, then the user's own, newest first. The card of a run that cannot be read says why in `problem`."""
     own = {folder.name: folder for folder in _folders(runs_folder())}
     shown = sorted(_folders(cards.RECORDED_RUNS), key=_demo_order)
     if demo.enabled():

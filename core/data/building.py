@@ -179,7 +179,7 @@ def _divide(config: StreamConfig, parts: Sequence[Collection], sources: dict[str
 def _shelves(
     config: StreamConfig, sources: dict[str, _Source], class_names: Sequence[str], seed: int, mixed: bool
 ) -> list[Shelf]:
-    """The shelves of every used class: all training ones first, so that a copy is told of on the test side."""
+    """The shelves of every used class, training before test: of two copies the test image is the one reported."""
     training: list[Shelf] = []
     test: list[Shelf] = []
     for name in class_names:

@@ -32,7 +32,7 @@ def _downloaded(name: str, summary: str, classes: int, images: int) -> StreamInf
 
 
 _KNOWN = (
-    StreamInfo(SPLIT_FASHION, "clothes in grey, 28×28: 260 a class of fashion-mnist", 10, 5, 2600, network=False),
+    StreamInfo(SPLIT_FASHION, "clothes in grey, 28×28: 260 per class of fashion-mnist", 10, 5, 2600, network=False),
     StreamInfo(SPLIT_DIGITS, "handwritten digits, 8×8 (scikit-learn): 0 and 1, 2 and 3, …", 10, 5, 1797, network=False),
     _downloaded("cifar10", "small photographs, 32×32", 10, 60_000),
     _downloaded("cifar100", "small photographs, 32×32", 100, 60_000),

@@ -83,7 +83,7 @@ def split(items: Sequence[Item], test_fraction: float, generator: np.random.Gene
 
 
 def _class_generator(name: str, seed: int) -> np.random.Generator:
-    """One a class, so that adding a class to a folder leaves the split of the others as it was."""
+    """One generator per class, so that adding a class to a folder leaves the split of the others as it was."""
     return np.random.default_rng([seed, zlib.crc32(name.encode())])
 
 

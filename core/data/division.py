@@ -38,7 +38,7 @@ def by_count(classes: Sequence[str], tasks: int | None, seed: int | None, where:
 
 
 def by_prefix(classes: Sequence[str], tasks: int | None, where: str) -> list[Part]:
-    """A task for each `Prefix--` of the class names, named by it, in natural order.
+    """One task for each `Prefix--` of the class names, named after the prefix, in natural order.
 
     Raises UserError when a class has no prefix, or when `tasks` is given and is not the number of prefixes.
     """
@@ -61,7 +61,7 @@ def by_prefix(classes: Sequence[str], tasks: int | None, where: str) -> list[Par
 def by_list(classes: Sequence[str], lists: Sequence[Sequence[str]]) -> list[Part]:
     """The tasks that a person wrote down. Classes that are not listed are left out.
 
-    Raises UserError for an unknown class, one that is listed twice, or an empty task.
+    Raises UserError for an unknown class, for a class that is listed twice, and for a task without classes.
     """
     known, seen = set(classes), set[str]()
     for index, names in enumerate(lists):

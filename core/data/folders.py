@@ -85,7 +85,7 @@ def _folder_files(root: Path) -> Iterator[tuple[str, Picture]]:
 
 
 def _sieve(files: Iterator[tuple[str, Picture]]) -> tuple[list[_Found], list[Skipped]]:
-    """Image files in natural order, and what is left aside."""
+    """Image files in natural order, and the files that are skipped."""
     found: list[_Found] = []
     skipped: list[Skipped] = []
     for name, picture in files:

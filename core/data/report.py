@@ -1,4 +1,4 @@
-"""What was read, what was left out, and what a person should know about it before training."""
+"""What was read of a stream's images, what was left out, and what a person should know of it before training."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Duplicate:
     name: str
     same_as: str
     across_splits: bool
-    """One is a training image and the other a test image: the test flatters."""
+    """One is a training image and the other a test image, so the test accuracy comes out too high."""
     across_classes: bool
     """The same picture carries two labels."""
 
@@ -55,7 +55,7 @@ class Report:
     duplicates_across_splits: int
     duplicates_across_classes: int
     limits: dict[str, int | float]
-    """Limits that cut something: train_per_class, test_per_class, and test_fraction where a test set was split off."""
+    """Limits that left images out: train_per_class, test_per_class; test_fraction where a test set was split off."""
 
     @property
     def images(self) -> int:

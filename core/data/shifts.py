@@ -1,7 +1,7 @@
-"""Shifts: corruptions of test images at five severities, to see what a model makes of images unlike its training.
+"""Shifts: corruptions of test images at five severities, to see how a model answers images unlike its training images.
 
 The kinds and their strengths at 224 pixels are those of ImageNet-C (Hendrycks and Dietterich, 2019). Blur is scaled to
-the side of the image, so that a severity means the same share of the picture at any size; the rest have no length.
+the side of the image, so that a severity means the same share of the picture at any size.
 """
 
 from __future__ import annotations

@@ -22,7 +22,10 @@ class Task:
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Classes that no task learns: what is left of what the model knew. Labels are positions in `class_names`."""
+    """Classes that no task learns: they measure how much the model keeps of what it knew.
+
+    Labels are positions in `class_names`.
+    """
 
     class_names: tuple[str, ...]
     train: ImageSet
@@ -37,7 +40,7 @@ class Stream:
     class_names: tuple[str, ...]
     tasks: tuple[Task, ...]
     image_size: int | None
-    """Suggested side of the backbone's input in pixels; None leaves it to the backbone."""
+    """Suggested side of the backbone's input in pixels; None leaves the choice to the backbone."""
     fingerprint: str
     """sha256 over names, labels, contents and the division into tasks: equal on every machine with the same images."""
     report: Report

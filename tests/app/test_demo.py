@@ -136,7 +136,7 @@ def test_a_visitor_keeps_few_runs_and_for_a_day(runs: Path) -> None:
     own = demo.visitors_folder(ONE)
     for number in range(demo.RUNS_EACH):
         write_run(own, f"run-{number}")
-    with pytest.raises(UserError, match=f"{demo.RUNS_EACH} runs a visitor"):
+    with pytest.raises(UserError, match=f"{demo.RUNS_EACH} runs per visitor"):
         demo.start(SMALL, own)
     _training(demo.visitors_folder(TWO), "busy")
     for folder in (own, demo.visitors_folder(TWO)):

@@ -7,12 +7,18 @@ import torch
 from core.backbones.features import FrozenFeatures
 from core.backbones.timm_vit import load_tiny
 from core.config import RunConfig, validate
-from core.methods import method_class
+from core.methods import method_class, method_names
 from core.methods.base import Method, Step
+from core.methods.frozen_classifier import FrozenClassifier
 from core.methods.inputs import Inputs
+from core.methods.shared_model import SharedModel
 
 CPU = torch.device("cpu")
 TASKS = ((0, 1), (2, 3), (4, 5))
+METHODS = sorted(method_names())
+TRAINED = [name for name in METHODS if not issubclass(method_class(name), FrozenClassifier)]
+SHARED = [name for name in METHODS if issubclass(method_class(name), SharedModel)]
+"""Methods whose one model serves all tasks."""
 
 
 def build(name: str, *, blocks: str = "last:2", retrieval: dict | None = None, **options) -> Method:

@@ -12,11 +12,10 @@ from core.backbones.timm_vit import load_tiny
 from core.evaluation.cost import flops_per_image
 from core.methods.base import PAST_IS_FROZEN
 from core.training.device import autocast
-from tests.unit.learning import build, images, inputs_for, learn
+from tests.unit.learning import SHARED, build, images, inputs_for, learn
 from tests.unit.test_gates import clip  # noqa: F401  the fixture
 
 PROJECTIONS = ("q", "k", "v", "o", "fc1", "fc2")
-SHARED = ["sequential", "joint", "lwf", "selective-lora", "o-lora", "sd-lora"]
 
 
 @pytest.fixture(params=["tiny", "clip"])

@@ -9,10 +9,18 @@ from core.adapters.describe import describe
 from core.errors import UserError
 from core.methods import method_class, method_names
 from core.methods.base import PAST_IS_FROZEN, Step, best_class, best_per_task
-from tests.unit.learning import TASKS, build, embed_each, images, inputs_for, learn, learned_and_loaded
+from tests.unit.learning import (
+    METHODS,
+    TASKS,
+    TRAINED,
+    build,
+    embed_each,
+    images,
+    inputs_for,
+    learn,
+    learned_and_loaded,
+)
 
-METHODS = sorted(method_names())
-TRAINED = ["joint", "lwf", "o-lora", "proteus", "sd-lora", "selective-lora", "sequential", "taps"]
 RETRIEVALS = ["whitened", "likelihood", "means", "kmeans", "energy", "oracle"]
 
 

@@ -29,6 +29,7 @@ from core.training.device import OVERRIDE, autocast, explained_precision, pick_d
 from core.training.encoding import Encodings
 from core.training.inference import predict_images
 from core.training.run import resume_run, start_run
+from tests.unit.learning import TRAINED
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -218,7 +219,7 @@ def test_heads_that_start_as_a_discriminant_answer_before_anything_is_trained(fo
     assert accuracy[0] > 0.9 and accuracy[1] < 0.5, "three classes a task, and a head at zero names the first"
 
 
-@pytest.mark.parametrize("method", ["proteus", "sequential", "o-lora", "lwf", "selective-lora", "sd-lora", "taps"])
+@pytest.mark.parametrize("method", TRAINED)
 def test_strength_is_how_much_of_a_trained_update_answers(folder, tmp_path, method):
     def run(strength: float, epochs: int = 4) -> Run:
         settings = {"adapters": {"strength": strength}, "training": {"epochs": epochs, "batch_size": 8}}

@@ -118,8 +118,8 @@ class MapData:
 def pack(points: MapData, **options: Any) -> bytes:
     """The bytes for the browser: the header's length (4 bytes), a JSON header, typed arrays.
 
-    A point costs 4 bytes a frame for its place (a 65,534th of the map's larger side, so one pixel when zoomed some
-    fifty times), 1 for a category that changes by frame, 1 bit for rings; and once 1 for a fixed category, 1 or 2 a
+    A point costs 4 bytes per frame for its place (a 65,534th of the map's larger side, so one pixel when zoomed some
+    fifty times), 1 for a category that changes by frame, 1 bit for rings; and once 1 for a fixed category, 1 or 2 per
     hover column, and up to 4 each for ids and sprites where these are not simply 0…n−1. `options` go into the header.
     """
     place, origin, scale = _place(points.xy)
@@ -171,7 +171,7 @@ def _check(
 
 
 def _place(xy: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
-    """uint16 coordinates on one scale for both axes, and the origin and scale (steps a unit) that made them."""
+    """uint16 coordinates on one scale for both axes, and the origin and scale (steps per unit) that made them."""
     shown = np.isfinite(xy).all(axis=2)
     if not shown.any():
         return np.full(xy.shape, _HIDDEN, np.uint16), np.zeros(2), 1.0

@@ -9,7 +9,7 @@ const ARRAYS = { uint8: Uint8Array, uint16: Uint16Array, uint32: Uint32Array };
 
 /**
  * @typedef {Object} Palette
- * @property {string[]} colours CSS colours, one a category
+ * @property {string[]} colours CSS colours, one per category
  * @property {string} grey of what is not highlighted
  * @property {?string} accent of the one highlighted category where there are too many for a colour each
  */
@@ -38,7 +38,7 @@ const ARRAYS = { uint8: Uint8Array, uint16: Uint16Array, uint32: Uint32Array };
  * @property {boolean} report_frame whether the frame is reported
  */
 
-/** @typedef {Uint8Array | Uint16Array | Uint32Array} Column one value a point, or one a point and frame */
+/** @typedef {Uint8Array | Uint16Array | Uint32Array} Column one value per point, or one per point and frame */
 
 /**
  * @param {Uint8Array} bytes
@@ -69,7 +69,7 @@ export class Points {
   }
 
   /**
-   * Where a column's values for this frame begin: it has either one value a point or one a point and frame.
+   * Where a column's values for this frame begin: it has either one value per point or one per point and frame.
    * @param {Column} values
    * @param {number} frame
    */

@@ -11,7 +11,7 @@ import { colourOf, rgb } from "./theme.js";
  * @typedef {Object} Size
  * @property {number} width CSS pixels
  * @property {number} height CSS pixels
- * @property {number} ratio screen pixels a CSS pixel
+ * @property {number} ratio screen pixels per CSS pixel
  */
 
 /**
@@ -25,7 +25,7 @@ import { colourOf, rgb } from "./theme.js";
  * @property {import("./theme.js").Theme} theme
  * @property {Size} size
  * @property {?number} highlight
- * @property {?Uint8Array} selected one a point; null for no selection
+ * @property {?Uint8Array} selected one per point; null for no selection
  */
 
 /**

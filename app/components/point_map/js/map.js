@@ -97,7 +97,7 @@ class PointMap {
     });
     /** @type {?number} */
     this.highlight = null;
-    /** @type {?Uint8Array} one a point */
+    /** @type {?Uint8Array} one per point */
     this.selected = null;
     this.hovered = this.focused = this.clicked = -1;
     this.tipped = -1; // whose thumbnail and text are shown
