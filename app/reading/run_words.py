@@ -17,13 +17,16 @@ _STATES = {
 }
 
 
+UNKNOWN = "–"
+
+
 @dataclass(frozen=True)
 class Figure:
     """One headline number."""
 
     label: str
     text: str
-    """'–' where it is not known yet."""
+    """UNKNOWN where there is none: not known yet, or the method has no such thing."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,7 @@ def mark(card: RunCard) -> str:
 
 def figures(card: RunCard) -> tuple[Figure, ...]:
     """Accuracy, forgetting and retrieval of a run."""
-    points = "–" if card.forgetting is None else f"{100 * card.forgetting:.1f} points"
+    points = UNKNOWN if card.forgetting is None else f"{100 * card.forgetting:.1f} points"
     return (
         Figure("accuracy", _percent(card.accuracy)),
         Figure("forgotten", points),
@@ -91,4 +94,4 @@ def _group(stream: str, cards: list[RunCard]) -> Group:
 
 
 def _percent(share: float | None) -> str:
-    return "–" if share is None else f"{share:.1%}"
+    return UNKNOWN if share is None else f"{share:.1%}"

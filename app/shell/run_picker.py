@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from app.reading.cards import RunCard
-from app.reading.run_words import figures, mark, stream_title, when
+from app.reading.run_words import UNKNOWN, figures, mark, stream_title, when
 from app.reading.tables import manifest
 from app.shell import layout
 from app.shell.address import RUN, TASK, current_task, set_parameters
@@ -24,7 +24,8 @@ def _words(card: RunCard) -> str:
     notes = [stream_title(card.stream), mark(card)]
     lines = [f"**{layout.plain(card.title)}**", *(_small(" · ".join(filter(None, notes))), _small(when(card)))]
     if card.accuracy is not None:
-        lines.append(_small(" · ".join(f"{figure.text} {figure.label}" for figure in figures(card))))
+        known = [figure for figure in figures(card) if figure.text != UNKNOWN]
+        lines.append(_small(" · ".join(f"{figure.text} {figure.label}" for figure in known)))
     return "  \n".join(filter(None, lines))
 
 
