@@ -86,6 +86,11 @@ class TrainingConfig(Section):
     head_start: Literal["zero", "discriminant"] = "zero"
     """How a task's head begins: at zero, or as a linear discriminant of the task's images. The discriminant changes the
     embedding less, and so keeps more of what the backbone knew; it costs one more pass over the training images."""
+    augment: Literal["auto", "none", "flip", "crops"] = "auto"
+    """How training images are varied: 'flip' adds their mirror images, 'crops' takes random parts of them, half of them
+    mirrored. 'auto' is 'flip' for named streams of photographs and 'none' for all others (letters and digits)."""
+    augment_views: int = Field(4, ge=1, le=1000)
+    """Crops per image. They are drawn once, and epochs take them in turn; each is encoded once, where there is room."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     device: str = "auto"
     """'auto', 'cpu', 'cuda' or 'cuda:N'."""

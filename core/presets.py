@@ -57,10 +57,15 @@ def _proteus(
         "backbone": {"name": "timm/vit_base_patch16_224.augreg_in21k"},
         "adapters": {"blocks": "all", "projections": ["q", "v"], "rank": 4, "first_rank": 16},
         "method": {"name": "proteus", "head": "ranpac"},
-        "training": {"epochs": epochs, "batch_size": 32, "learning_rate": 1e-3, "clip_norm": 1.0},
+        "training": {"epochs": epochs, "batch_size": 32, "learning_rate": 1e-3, "clip_norm": 1.0, **_crops(epochs)},
         "retrieval": {"mode": "likelihood", "components": components, "concentration": concentration},
     }
     return Preset(name, summary, config, tokens=197, width=768, **fields)
+
+
+def _crops(epochs: int) -> dict[str, Any]:
+    """Both papers train on random crops and mirror images; here with a fresh view of each image in every epoch."""
+    return {"augment": "crops", "augment_views": epochs}
 
 
 def _selective(
@@ -73,7 +78,7 @@ def _selective(
         "backbone": backbone,
         "adapters": {"blocks": "all", "projections": projections, "rank": 128, "first_rank": None},
         "method": {"name": "selective-lora", "gates_per": "site", **options},
-        "training": {"epochs": 5, "batch_size": 128, "learning_rate": 1e-3},
+        "training": {"epochs": 5, "batch_size": 128, "learning_rate": 1e-3, **_crops(5)},
         "retention": {"shifts": ["all"]},
     }
     images = (10_000, 2_000)

@@ -22,6 +22,7 @@ from app.training.presets import configuration, default_choices
 from core.backbones import EMBEDDED
 from core.config import RunConfig
 from core.data.catalog import SPLIT_DIGITS, SPLIT_FASHION, known_streams
+from core.data.views import augmentation
 from core.errors import UserError
 from core.runs.liveness import true_status
 from core.runs.schema import Manifest
@@ -61,6 +62,8 @@ class Work:
     """Share of the blocks that have adapters."""
     side: int
     """Side of the square input, in pixels."""
+    views: int = 0
+    """Views of a training image that pass through the frozen blocks beside it, for augmentation."""
 
     @property
     def trains(self) -> bool:
@@ -77,7 +80,8 @@ class Work:
         if not self.trains:
             return float(self.images.train + self.images.test)
         passes = self.images.train * (_STEP_PASSES * self.epochs + 1) + 3 * self.images.test
-        return passes * self.suffix * self.side**2
+        views = self.images.train * self.views * (1 - self.suffix)
+        return (passes * self.suffix + views) * self.side**2
 
 
 @dataclass(frozen=True)
@@ -143,6 +147,7 @@ def planned_work(config: RunConfig, images: Images | None) -> Work | None:
         epochs=config.training.epochs,
         suffix=_adapted_share(config.adapters.blocks),
         side=config.backbone.image_size or suggested,
+        views=augmentation(config.training, config.stream.name)[1],
     )
 
 

@@ -66,7 +66,7 @@ def _learner() -> dict[str, Any]:
         retrieval = _select("Task retrieval", "retrieval", list(get_args(RetrievalMode)), _DEFAULTS.retrieval.mode)
     with batch:
         size = _number("Images per step", "batch", 1, 4096, str(_DEFAULTS.training.batch_size))
-    kept_out, gates, start, share = st.columns(4)
+    kept_out, gates, start, share, varied = st.columns(5)
     with kept_out:
         held_out = _number(
             "Classes kept out", "heldout", 1, 10_000, "none",
@@ -84,10 +84,13 @@ def _learner() -> dict[str, Any]:
             "Strength of adapters, %", "strength", 0, 100, f"{100 * _DEFAULTS.adapters.strength:.0f}",
             help_text="The share of the trained change that answers: a smaller one keeps more of what the model knew.",
         )  # fmt: skip
+    with varied:
+        augment = _select("Training images", "augment", list(_AUGMENTS), _DEFAULTS.training.augment, _AUGMENTS)
     return {
         "method.name": method,
         "method.active_blocks": budget if method in GATED else None,
         "stream.held_out": held_out,
+        "training.augment": augment if augment != _DEFAULTS.training.augment else None,
         "training.head_start": begins if begins != _DEFAULTS.training.head_start else None,
         "backbone.name": backbone,
         "training.epochs": epochs,
@@ -102,6 +105,12 @@ def _learner() -> dict[str, Any]:
 
 GATED = ("proteus", "selective-lora", "taps")
 """The methods whose blocks a budget can switch off; written down, because asking them would load torch."""
+_AUGMENTS = {
+    "auto": "mirrored too, if photographs",
+    "none": "as they are",
+    "flip": "mirrored too",
+    "crops": "in random crops",
+}
 _STARTS = {"zero": "at zero", "discriminant": "fitted to the images"}
 
 

@@ -157,6 +157,10 @@ class Encoder:
             store = TokenStore.of(torch.stack([known.tokens[row] for row in rows]))
         return EncodedImages(self, images, frozen, embedding, store)
 
+    def encode_view(self, images: ImageSet, advance: Advance) -> EncodedImages:
+        """The pass over `images` as far as `first_block`: for training alone, so without frozen features."""
+        return self._encode(images, advance, frozen=False)
+
     def _known(self, shared: Encodings) -> KnownImages:
         features = f"{self.features.states} of {self.views}"
         deciding = (self.backbone.fingerprint(), str(self.backbone.image_size), features, self.precision)
@@ -170,23 +174,24 @@ class Encoder:
     def _keeps_tokens(self) -> bool:
         return self.first_block < self.backbone.depth
 
-    def _encode(self, images: ImageSet, advance: Advance) -> EncodedImages:
+    def _encode(self, images: ImageSet, advance: Advance, frozen: bool | None = None) -> EncodedImages:
+        reads_frozen = self.reads_frozen if frozen is None else frozen
         store = self._store(len(images)) if len(images) else None
         pixels = self._pixel_store(len(images)) if len(images) and store is None else None
-        width = self.features.width if self.reads_frozen else 0
-        frozen = [torch.empty(0, width, device=self.device)]  # there may be no images at all
+        width = self.features.width if reads_frozen else 0
+        collected = [torch.empty(0, width, device=self.device)]  # there may be no images at all
         embeddings = [torch.empty(0, self.backbone.width, device=self.device)]
         for start, decoded in self._batches(images):
-            entering, features, embedding = self._pass(decoded)
+            entering, features, embedding = self._pass(decoded, reads_frozen)
             if store:
                 store.write(start, entering)
             if pixels:
                 pixels.write(start, decoded)
-            frozen.append(features)
+            collected.append(features)
             embeddings += [] if embedding is None else [embedding]
             advance(len(decoded))
-        embedding = torch.cat(embeddings) if self.reads_frozen else None
-        return EncodedImages(self, images, torch.cat(frozen), embedding, store, pixels)
+        embedding = torch.cat(embeddings) if reads_frozen else None
+        return EncodedImages(self, images, torch.cat(collected), embedding, store, pixels)
 
     def _batches(self, images: ImageSet) -> Iterator[tuple[int, Tensor]]:
         """The start of each batch and its decoded images; the next batch is read while this one is used."""
@@ -201,9 +206,9 @@ class Encoder:
                 yield int(rows[0]), decoded
 
     @torch.no_grad()
-    def _pass(self, decoded: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+    def _pass(self, decoded: Tensor, reads_frozen: bool) -> tuple[Tensor, Tensor, Tensor | None]:
         """Tokens entering `first_block`, frozen features and, where the pass goes that far, final embedding."""
-        if not self.reads_frozen:
+        if not reads_frozen:
             tokens = self.prefix(decoded)
             return tokens, torch.empty(len(tokens), 0, device=self.device), None
         with autocast(self.device, self.precision):
@@ -261,7 +266,7 @@ class Encoder:
         if not (frozen and self.reads_frozen):
             empty = torch.empty(len(decoded), 0, device=self.device)
             return EncodedImages(self, made, empty, None, TokenStore.of(self.prefix(decoded)))
-        entering, features, embeddings = zip(*(self._pass(part) for part in parts), strict=True)
+        entering, features, embeddings = zip(*(self._pass(part, True) for part in parts), strict=True)
         return EncodedImages(self, made, torch.cat(features), torch.cat(embeddings), TokenStore.of(torch.cat(entering)))
 
     @torch.no_grad()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -25,27 +25,28 @@ def steps_for(images: int, settings: TrainingConfig) -> int:
 def train_task(
     method: Method,
     task: int,
-    data: EncodedImages,
+    views: Sequence[EncodedImages],
     settings: TrainingConfig,
     precision: Precision,
     generator: torch.Generator,
     on_step: OnStep,
 ) -> None:
-    """Minimise `method.loss` over the images of `data`. Does nothing for methods with nothing to train."""
+    """Minimise `method.loss` over images in one or more views. Does nothing for methods with nothing to train."""
     parameters = method.trainable()
-    steps = steps_for(len(data), settings)
+    images, labels = len(views[0]), views[0].labels
+    steps = steps_for(images, settings)
     if not parameters or not steps:
         return
-    device = data.frozen.device
+    device = labels.device
     optimiser = torch.optim.AdamW(parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate(step, steps, settings.warmup_steps))
     method.train()
     step = 0
-    for _ in range(settings.epochs):
-        for rows in torch.randperm(len(data), generator=generator).split(settings.batch_size):
+    for epoch in range(settings.epochs):
+        for rows in torch.randperm(images, generator=generator).split(settings.batch_size):
             now = Step(task, step, steps)
             with autocast(device, precision):
-                loss, parts = method.loss(data.tokens(rows), data.labels[rows.to(device)], now)
+                loss, parts = method.loss(_tokens(views, rows, epoch), labels[rows.to(device)], now)
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(parameters, settings.clip_norm)
@@ -54,6 +55,15 @@ def train_task(
             step += 1
             on_step(now, {"loss": loss.detach(), **{name: part.detach() for name, part in parts.items()}})
     method.eval()
+
+
+def _tokens(views: Sequence[EncodedImages], rows: Tensor, epoch: int) -> Tensor:
+    """(len(rows), tokens, width) of images `rows`, image i in view (epoch + i) mod V: so V epochs show every view."""
+    if len(views) == 1:
+        return views[0].tokens(rows)
+    turn = (rows + epoch) % len(views)
+    parts = [view.tokens(rows[turn == number]) for number, view in enumerate(views)]
+    return torch.cat(parts)[torch.argsort(torch.argsort(turn, stable=True))]
 
 
 def _rate(step: int, steps: int, warmup: int) -> float:

@@ -22,6 +22,7 @@ from core.data.images import ImageSet
 from core.data.shifts import check_shift
 from core.data.streams import open_stream
 from core.data.tasks import Stream
+from core.data.views import augmentation, views_of
 from core.errors import UserError
 from core.evaluation.cost import peak_memory_bytes
 from core.evaluation.evaluator import Evaluator
@@ -100,6 +101,7 @@ class _Session:
         # A run that is resumed on another kind of machine keeps the precision it began with.
         self.precision: Precision = precision or chosen
         self.stream: Stream = open_stream(config.stream, config.seed)
+        self.augment, self.views = augmentation(config.training, config.stream.name)
         self.backbone: Backbone = load_backbone(config.backbone, self.stream.image_size, self.device)
         features = FrozenFeatures(self.backbone, config.retrieval.features)
         self.method: Method = method_type(self.backbone, features.width, config, self.device)
@@ -223,9 +225,11 @@ class _Session:
             self.progress.begin("prepare", group[-1], 0, "fitting the head to start from")
             self.method.eval()
             self.method.start_heads(group, self.evaluator.inputs(data, group[-1]))
+        views = self._views(images, data, group[-1])
         self.progress.begin("train", group[-1], steps_for(len(data), self.config.training), "training")
-        train_task(self.method, group[-1], data, self.config.training, self.precision, generator, self._stepped)
+        train_task(self.method, group[-1], views, self.config.training, self.precision, generator, self._stepped)
         self.method.eval()
+        del views
         at = 0
         for task in tasks:
             rows = torch.arange(at, at + len(task.train))
@@ -237,6 +241,22 @@ class _Session:
         del data, members
         trained = time.monotonic() - began
         self._evaluate_and_save(group, trained, trainable)
+
+    def _views(self, images: ImageSet, data: EncodedImages, task: int) -> list[EncodedImages]:
+        """The views in which `images` are trained; those of the images themselves are `data`."""
+        if not self.views or not self.method.trainable():
+            return [data]
+        found = []
+        for view in views_of(images, self.augment, self.views, self.config.seed):
+            if view is images:
+                found.append(data)
+                continue
+            self.progress.begin("prepare", task, len(images), "drawing views of training images")
+            found.append(self.encoder.encode_view(view, self._viewed))
+        return found
+
+    def _viewed(self, images: int) -> None:
+        self.progress.advance(images * self.method.first_block, images)
 
     def _evaluate_and_save(self, group: tuple[int, ...], trained: float, trainable: int) -> None:
         began = time.monotonic()
@@ -411,8 +431,10 @@ class _Session:
         """About how many block passes the whole run takes, for the estimate of the time left."""
         suffix = self.backbone.depth - self.method.first_block
         epochs = self.config.training.epochs if suffix else 0
+        views = self.views if suffix else 0
         trains, tests = (sum(len(getattr(t, part)) for t in self.stream.tasks) for part in ("train", "test"))
         work = (trains + tests) * self._frozen_work + trains * suffix * (epochs * _TRAIN_PASSES + 1)
+        work += trains * views * self.method.first_block
         work += trains * suffix * (self.config.training.head_start == "discriminant")
         _, adapted = self.method.passes() if self.method.tasks else (True, 1)
         if PAST_IS_FROZEN in self.method.promises:

@@ -4,7 +4,8 @@ Where there is no room for tokens there may be room for decoded images: at 98 px
 float32 tokens.
 
 A store belongs to one (backbone, preprocessing, image set, block) and lives only while that is in use, so nothing in it
-can be out of date. All stores of a run share one budget. Images are never augmented, so each has one set of tokens.
+can be out of date. All stores of a run share one budget. An image that is trained in several views
+(core/data/views.py) has a set of tokens for each.
 """
 
 from __future__ import annotations

@@ -160,7 +160,7 @@ def profile(device: torch.device, backbone_name: str, images: int = 320) -> str:
 
     def epoch() -> float:
         began = time.perf_counter()
-        train_task(method, 0, data, config.training, precision, generator, lambda step, losses: None)
+        train_task(method, 0, [data], config.training, precision, generator, lambda step, losses: None)
         if device.type == "cuda":
             torch.cuda.synchronize()
         return time.perf_counter() - began

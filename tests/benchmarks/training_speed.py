@@ -126,7 +126,7 @@ def _ours(config: RunConfig, task: Task) -> tuple[Any, Any]:
     def train() -> None:
         data = encoder.encode(task.train, lambda done: None)
         generator = torch.Generator().manual_seed(config.seed)
-        train_task(method, 0, data, config.training, precision, generator, lambda step, losses: None)
+        train_task(method, 0, [data], config.training, precision, generator, lambda step, losses: None)
 
     def logits(pixels: Tensor) -> Tensor:
         return method.heads(method.embed(backbone.run(backbone.stem(pixels), 0, method.first_block), 0), 0)

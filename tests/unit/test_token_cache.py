@@ -59,7 +59,7 @@ def losses(cache: str, precision: str, blocks: str) -> list[float]:
     train_task(
         method,
         0,
-        data,
+        [data],
         config.training,
         precision,
         torch.Generator().manual_seed(1),
