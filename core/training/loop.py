@@ -62,7 +62,7 @@ def _tokens(views: Sequence[EncodedImages], rows: Tensor, epoch: int) -> Tensor:
     if len(views) == 1:
         return views[0].tokens(rows)
     turn = (rows + epoch) % len(views)
-    parts = [view.tokens(rows[turn == number]) for number, view in enumerate(views)]
+    parts = [views[number].tokens(rows[turn == number]) for number in turn.unique().tolist()]
     return torch.cat(parts)[torch.argsort(torch.argsort(turn, stable=True))]
 
 
