@@ -142,6 +142,7 @@ def test_a_damaged_folder_is_read_or_named_in_one_line(tmp_path: Path) -> None:
     assert refused > DAMAGES, "damage was noticed"
 
 
+@pytest.mark.slow
 def test_a_damaged_unfinished_run_resumes_alike_or_says_why(place: faults.Place, undisturbed: Run) -> None:
     rng, alike = random.Random(5), 0
     process = place.begin("half", deadly=45)

@@ -252,6 +252,7 @@ class TestExecution:
         assert {trace.get("name") for trace in figure(groups(plan, runs))["data"]} == {None, "lda", "ncm"}
 
 
+@pytest.mark.slow
 def test_an_interrupted_sweep_leaves_runs_that_resume(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Real processes: Ctrl-C after the first run, then --resume; the first run is not touched again."""
     file, runs = tmp_path / "sweep.toml", tmp_path / "runs"

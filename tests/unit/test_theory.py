@@ -314,6 +314,7 @@ class TestFittedMixtures:
         np.testing.assert_allclose(distances, -2 * kept.numpy(), rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.slow
 class TestRuns:
     def test_keep_an_entry_a_task(self, whitened):
         entries = whitened.metrics["theory"]

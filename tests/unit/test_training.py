@@ -132,6 +132,7 @@ def test_the_same_seed_gives_the_same_run_and_another_seed_another(folder, tmp_p
     assert outcome(other)[1] != outcome(one)[1] and other.manifest.class_names != one.manifest.class_names
 
 
+@pytest.mark.slow
 def test_another_number_of_threads_changes_no_more_than_rounding(folder, tmp_path, each_precision):
     one = train(folder, tmp_path / "1")
     torch.set_num_threads(2)
@@ -291,6 +292,7 @@ def in_the_middle_of(task: int, events: Path) -> bool:
     return any(event["kind"] == "loss" and event["task"] == task for event in seen)
 
 
+@pytest.mark.slow
 def test_sigkill_in_the_middle_of_a_task_then_resume_equals_the_uninterrupted_run(folder, tmp_path, each_precision):
     settings = config(folder, training={"epochs": 40})
     whole = Run(start_run(settings, tmp_path / "whole", lambda status: None))  # in this process: a start is seconds

@@ -35,7 +35,9 @@ def test_a_crop_is_a_square_part_of_the_image(width, height, seed):
     plain = Image.new("RGB", (width, height), (10, 20, 30))
     crop = random_crop(plain, np.random.default_rng(seed))
     assert crop.size == (min(width, height),) * 2
-    assert np.unique(np.asarray(crop).reshape(-1, 3), axis=0).tolist() == [[10, 20, 30]], "nothing comes from outside the image"
+    assert np.unique(np.asarray(crop).reshape(-1, 3), axis=0).tolist() == [[10, 20, 30]], (
+        "nothing comes from outside the image"
+    )
 
 
 def test_views_are_drawn_by_content_view_and_seed_alone():
@@ -114,6 +116,7 @@ def test_a_stopped_run_resumes_to_the_same_end(folder, tmp_path, each_precision)
     assert outcome(plain) != outcome(whole), "the crops were trained on"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["proteus", "sequential"])
 def test_views_are_the_same_wherever_tokens_are_kept(folder, tmp_path, method):  # noqa: F811
     runs = {
