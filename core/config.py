@@ -141,6 +141,10 @@ class RetentionConfig(Section):
     severities: tuple[Literal[1, 2, 3, 4, 5], ...] = (1, 2, 3, 4, 5)
     shift_images: int = Field(200, ge=1)
     """At most so many test images, spread over the tasks, are corrupted."""
+    dial: int = Field(0, ge=0, le=100)
+    """With held-out classes: into how many steps the strength of the update is divided after the last task, from 0, the
+    frozen model, to 1; learned and held-out classes are asked at each, which costs a pass over those images. 0 asks at
+    strength 0 and at `adapters.strength` alone."""
 
     @field_validator("templates")
     @classmethod

@@ -27,8 +27,8 @@ MAX_BYTES = 30_000_000
 """Of all recorded runs together."""
 ASSETS = Path(__file__).resolve().parents[1] / "assets"
 _KEPT = re.compile(
-    r"(manifest|status|metrics)\.json|events\.jsonl|answer\.safetensors|(predictions|images|projection)\.parquet"
-    r"|(embeddings|evidence)\.npz|sprites/\d+\.webp"
+    r"(manifest|status|metrics)\.json|events\.jsonl|answer\.safetensors|(predictions|images|projection|held_out)\.parquet"
+    r"|(embeddings|evidence)\.npz|(sprites|held_out)/\d+\.webp"
     r"|tasks/\d+/(adapter\.safetensors|head\.safetensors|mixture\.npz|gates\.json|done\.json)"
 )
 

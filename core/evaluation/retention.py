@@ -12,7 +12,7 @@ Retention is measured on held-out classes in three ways. "Before" means with the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,7 +23,7 @@ from torch import Tensor
 from core.data.images import ImageSet
 from core.data.shifts import STRENGTHS, ShiftedImages
 from core.evaluation.evaluator import Evaluator
-from core.evaluation.knn import knn_accuracy
+from core.evaluation.knn import knn_accuracy, knn_predict
 from core.evaluation.metrics import retention
 from core.retrieval.space import discriminant
 from core.runs.schema import PREDICTION_COLUMNS
@@ -42,7 +42,7 @@ class RetentionProbe:
         """`bank` holds the neighbours, `queries` the questions; labels of both are positions in the held-out names."""
         self.bank, self.queries, self.neighbours, self.zero_shot = bank, queries, neighbours, zero_shot
         self.readout = discriminant(bank.embedding, bank.labels)
-        self.before = self._accuracies(bank.embedding, queries.embedding)
+        self.before = self.accuracies(self._answers(bank.embedding, queries.embedding))
 
     @torch.no_grad()
     def after(self, evaluator: Evaluator, task: int) -> dict[str, float]:
@@ -50,25 +50,33 @@ class RetentionProbe:
 
         A method with one adapter per task answers with the adapter of `task`, the newest.
         """
+        found: dict[str, float] = {}
+        for name, after in self.accuracies(self.answers(evaluator, task)).items():
+            before = self.before[name]
+            found |= {f"{name}_before": before, f"{name}_after": after, f"{name}_retention": retention(before, after)}
+        return found
+
+    @torch.no_grad()
+    def answers(self, evaluator: Evaluator, task: int) -> dict[str, Tensor]:
+        """By way of asking, the class that the model as it is now answers for each question, int64 (questions,)."""
         frozen = evaluator.method.first_block == evaluator.method.backbone.depth
         bank, queries = (
             data.embedding if frozen else evaluator.inputs(data, task).embedding(task)
             for data in (self.bank, self.queries)
         )
-        found: dict[str, float] = {}
-        for name, after in self._accuracies(bank, queries).items():
-            before = self.before[name]
-            found |= {f"{name}_before": before, f"{name}_after": after, f"{name}_retention": retention(before, after)}
-        return found
+        return self._answers(bank, queries)
 
-    def _accuracies(self, bank: Tensor, queries: Tensor) -> dict[str, float]:
-        labels = self.queries.labels
+    def accuracies(self, answers: Mapping[str, Tensor]) -> dict[str, float]:
+        """The share of `answers` that are right, by way of asking."""
+        return {name: _share(answer == self.queries.labels) for name, answer in answers.items()}
+
+    def _answers(self, bank: Tensor, queries: Tensor) -> dict[str, Tensor]:
         found = {
-            "knn": knn_accuracy(bank, self.bank.labels, queries, labels, self.neighbours),
-            "readout": _share(self.readout(queries) == labels),
+            "knn": knn_predict(bank, self.bank.labels, queries, self.neighbours),
+            "readout": self.readout(queries),
         }
         if self.zero_shot:
-            found["zero_shot"] = _share(self.zero_shot.logits(queries).argmax(1) == labels)
+            found["zero_shot"] = self.zero_shot.logits(queries).argmax(1)
         return found
 
 

@@ -91,6 +91,10 @@ class ComposedAdapters(Gated, TaskAdapters):
         super().train(mode)
         return self
 
+    def answer_with(self, strength: float) -> None:
+        self._answering.clear()
+        super().answer_with(strength)
+
     def updates(self, task: int) -> Updates:
         if self.training:
             return self._composed(task)

@@ -87,6 +87,8 @@ class Defaults(nn.Module):
             raise UserError(f"method {config.method.name} trains its own adapters: adapters.given is for proteus.")
         self.options: Any = validate(self.Options, config.method.options, f"method {config.method.name}")
         self.classes: list[tuple[int, ...]] = []
+        self.answer_strength = config.adapters.strength
+        """What `strength` is in answers; `answer_with` changes it."""
         self._shared_prefix: int | None = None
 
     # ------------------------------------------------------------------------------- what every method has
@@ -108,7 +110,7 @@ class Defaults(nn.Module):
         lose little of what the second learned (WiSE-FT, Wortsman et al. 2022, arXiv 2109.01903). Our decision: the head
         stays as it was trained.
         """
-        return 1.0 if self.training else self.config.adapters.strength
+        return 1.0 if self.training else self.answer_strength
 
     @property
     def scale(self) -> float:
@@ -191,6 +193,11 @@ class Defaults(nn.Module):
         """Fold the adapters into the weights for answering, where one adapter serves every task; undone by training."""
 
     # ------------------------------------------------------------------------------------------- answering
+
+    def answer_with(self, strength: float) -> None:
+        """From here on use this share of every trained update in answers; heads and statistics stay as they are."""
+        self.answer_strength = strength
+        self.merge()
 
     def passes(self) -> tuple[bool, int]:
         """What answering for one image takes: a frozen pass or not, and how many passes through adapted blocks."""

@@ -16,6 +16,7 @@ from core.runs import formats
 from core.runs.evidence import KINDS, evidence_file, read_evidence
 from core.runs.files import damaged, read_json, read_lines
 from core.runs.schema import (
+    HELD_OUT_COLUMNS,
     IMAGE_COLUMNS,
     PREDICTION_COLUMNS,
     PROJECTION_COLUMNS,
@@ -30,7 +31,12 @@ MAX_ROWS = 50_000_000
 MAX_SHEETS = 1000
 MAX_SHEET_SIDE = 8192
 
-_TABLES = {"predictions": PREDICTION_COLUMNS, "images": IMAGE_COLUMNS, "projection": PROJECTION_COLUMNS}
+_TABLES = {
+    "predictions": PREDICTION_COLUMNS,
+    "images": IMAGE_COLUMNS,
+    "projection": PROJECTION_COLUMNS,
+    "held_out": HELD_OUT_COLUMNS,
+}
 _NUMBERS = (
     *("final_accuracy", "final_accuracy_pooled", "task_aware_accuracy", "task_aware_accuracy_pooled"),
     *("retrieval_accuracy", "retrieval_accuracy_pooled", "average_incremental_accuracy", "forgetting"),
@@ -60,6 +66,7 @@ def check_folder(folder: Path) -> Manifest:
     _check_metrics(folder / "metrics.json", run.metrics)
     _check_events(folder / "events.jsonl", run.events(), len(manifest.tasks))
     _check_rows(run)
+    _check_held_out(run)
     return manifest
 
 
@@ -130,6 +137,26 @@ def _check_rows(run: Run) -> None:
             if rows.ndim != 2 or len(rows) != count or rows.dtype.kind != "f":
                 raise damaged(arrays, f"“{space}” does not match the {count} images")
     _check_evidence(run, count)
+
+
+def _check_held_out(run: Run) -> None:
+    """Its classes are named in metrics.json, and each image has an answer for every strength, or none."""
+    table, path = run.held_out(), run.folder / "held_out.parquet"
+    if not len(table):
+        return
+    dial = run.metrics.get("dial")
+    names, strengths = (dial.get(key) if isinstance(dial, dict) else None for key in ("classes", "strengths"))
+    if not isinstance(names, list) or not isinstance(strengths, list) or not _are_numbers(strengths):
+        raise damaged(path, "metrics.json names neither its classes nor its strengths")
+    label = (0, len(names) - 1)
+    _check_columns(path, table, {**_limits(run.manifest), "label": label, "image": (0, len(table) - 1)})
+    for probe in ("readout", "knn", "zero_shot"):
+        lengths = set(pc.list_value_length(table[probe]).to_pylist())
+        answers = pc.list_flatten(table[probe])
+        if lengths - {0, len(strengths)} or answers.null_count:
+            raise damaged(path, f"“{probe}” has not one answer for each of the {len(strengths)} strengths")
+        if len(answers) and not 0 <= pc.min(answers).as_py() <= pc.max(answers).as_py() <= label[1]:
+            raise damaged(path, f"“{probe}” names classes beyond the {len(names)} there are")
 
 
 def _check_evidence(run: Run, images: int) -> None:

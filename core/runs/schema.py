@@ -16,8 +16,12 @@ evidence.npz         core.runs.evidence.RecordedEvidence, one array per field: w
                      task rather than for another, in nats by patch and by block; for methods with a whitened space,
                      with two tasks or more. Every wrong answer is there, right ones as far as they cost little
 sprites/000.webp     1,024 thumbnails per sheet, 32 per row: a thumbnail is as wide as a 32nd of its sheet
+held_out.parquet     HELD_OUT_COLUMNS, one row per image of a held-out class that is asked about; only in runs with such
+                     classes, and in none made before there was a dial
+held_out/000.webp    the thumbnails of those images, on sheets as in sprites
 metrics.json         core.evaluation.metrics.summary of the predictions, with costs; `theory` and `retention`, those of
-                     TaskDone of every task, null where empty; `shifts`, accuracy under corruptions after the last task
+                     TaskDone of every task, null where empty; `shifts`, accuracy under corruptions after the last
+                     task; `dial`, core.evaluation.dial.Dial.as_dict, null without held-out classes
 
 Version 1 had no evidence.npz. Such a run still opens; `python -m core explain RUN --all` adds the file.
 """
@@ -168,6 +172,20 @@ PROJECTION_COLUMNS = pa.schema(
         ("image", pa.int32()),
         ("x", pa.float32()),
         ("y", pa.float32()),
+    ]
+)
+
+HELD_OUT_COLUMNS = pa.schema(
+    [
+        ("image", pa.int32()),
+        ("label", pa.int32()),  # position in `dial.classes` of metrics.json, as are the answers
+        ("name", pa.string()),
+        ("sheet", pa.int16()),
+        ("cell", pa.int16()),
+        # One answer for each of `dial.strengths`, by way of asking (core.evaluation.retention); empty where not asked.
+        ("readout", pa.list_(pa.int32())),
+        ("knn", pa.list_(pa.int32())),
+        ("zero_shot", pa.list_(pa.int32())),
     ]
 )
 

@@ -25,7 +25,7 @@ MAX_DOCUMENT_BYTES = 256 << 20
 _SHARED_FILES = re.compile(
     r"""(?:manifest|status|metrics)\.json
       | events\.jsonl
-      | (?:predictions|images|projection)\.parquet
+      | (?:predictions|images|projection|held_out)\.parquet
       | (?:embeddings|evidence)\.npz
       | tasks/\d{3}/(?:adapter|head)\.safetensors
       | tasks/\d{3}/(?:mixture|embeddings)\.npz
@@ -33,7 +33,7 @@ _SHARED_FILES = re.compile(
       | tasks/\d{3}/predictions\.parquet
       | answer\.safetensors
       | shared/\d{3}\.safetensors
-      | sprites/\d{3}\.webp""",
+      | (?:sprites|held_out)/\d{3}\.webp""",
     re.VERBOSE | re.ASCII,
 )
 _LEFT_OUT = re.compile(r"log\.txt|config\.toml|cancel|writer\.lock")

@@ -30,6 +30,7 @@ from core.runs.files import (
 from core.runs.folders import check_name, find_folder, new_run_name, run_folders
 from core.runs.liveness import ACTIVE, Claim, identity, resume_command, true_status, worker
 from core.runs.schema import (
+    HELD_OUT_COLUMNS,
     IMAGE_COLUMNS,
     PREDICTION_COLUMNS,
     PROJECTION_COLUMNS,
@@ -228,9 +229,11 @@ class RunWriter:
         answer: Mapping[str, torch.Tensor],
         evidence: Mapping[str, np.ndarray] | None = None,
         disturbed: pa.Table | None = None,
+        held_out: pa.Table | None = None,
     ) -> None:
         """Write what is known once all tasks are done; metrics.json comes last.
 
+        `held_out` are HELD_OUT_COLUMNS, for a run that has such classes.
         `disturbed` are answers for corrupted test images, added to those of the task folders.
         `answer` is what is needed, beside the task folders, to answer for a new image; `evidence` holds the arrays of
         evidence.npz, if there are any.
@@ -244,6 +247,8 @@ class RunWriter:
         tables = [("predictions", predictions, PREDICTION_COLUMNS), ("images", images, IMAGE_COLUMNS)]
         if projection is not None:
             tables.append(("projection", projection, PROJECTION_COLUMNS))
+        if held_out is not None:
+            tables.append(("held_out", held_out, HELD_OUT_COLUMNS))
         with self._disk():
             for name, table, schema in tables:
                 with replacing(self.folder / f"{name}.parquet") as file:
@@ -351,6 +356,11 @@ class Run:
         """PROJECTION_COLUMNS; no rows where the run was made without a map."""
         path = self.folder / "projection.parquet"
         return formats.read_table(path, PROJECTION_COLUMNS) if path.exists() else PROJECTION_COLUMNS.empty_table()
+
+    def held_out(self) -> pa.Table:
+        """HELD_OUT_COLUMNS; no rows where no class was held out, or none of its images was recorded."""
+        path = self.folder / "held_out.parquet"
+        return formats.read_table(path, HELD_OUT_COLUMNS) if path.exists() else HELD_OUT_COLUMNS.empty_table()
 
     def embeddings(self, space: str) -> np.ndarray:
         """(images, width) float16, aligned with `images()`, mapped from the file: only what is read takes memory.

@@ -25,6 +25,7 @@ from core.data.tasks import Stream
 from core.data.views import augmentation, views_of
 from core.errors import UserError
 from core.evaluation.cost import peak_memory_bytes
+from core.evaluation.dial import Dial, strengths, turned
 from core.evaluation.evaluator import Evaluator
 from core.evaluation.metrics import summary
 from core.evaluation.retention import RetentionProbe, answers_under_shifts, gain, shift_names
@@ -33,6 +34,7 @@ from core.failures import said
 from core.methods import method_class
 from core.methods.base import PAST_IS_FROZEN, Method, Step, TaskState
 from core.runs.schema import PREDICTION_COLUMNS, BackboneInfo, Manifest, TaskDone, TaskInfo
+from core.runs.sprites import cell_side, write_sprites
 from core.runs.store import Run, RunWriter, new_run_name
 from core.runs.titles import run_title
 from core.training.costs import answer_costs
@@ -321,12 +323,14 @@ class _Session:
         images = self.recorder.images(self.stream, self.writer.folder / "sprites", self.config.record.thumbnail)
         tables = [self.writer.load_task(task).predictions for task in range(last + 1)]
         shifts, disturbed = self._under_shifts()
+        dial = self._dial()
         self.writer.finish(
             images=images,
             embeddings=spaces,
             projection=projection,
-            metrics=self._metrics(run, tables, shifts),
+            metrics={**self._metrics(run, tables, shifts), "dial": dial and dial.as_dict()},
             disturbed=disturbed,
+            held_out=self._held_out(dial),
             answer=self.method.answer_state(),
             evidence=None if evidence is None else evidence.arrays(),
         )
@@ -388,6 +392,28 @@ class _Session:
         gained = gain(watch.test, watch.train, own[-watch.kept.images :], self.config.retention.neighbours)
         return {**self.probe.after(self.evaluator, task), **gained}
 
+    def _dial(self) -> Dial | None:
+        """What learned and held-out classes answer at other shares of the update, after the last task."""
+        if self.probe is None or self.stream.held_out is None:
+            return None
+        last = len(self.stream.tasks) - 1
+        self.progress.begin("evaluate", last, 0, "asking at other strengths of the update")
+        return turned(
+            self.evaluator, self.probe, self.recorder.watches, self._strengths(), self.stream.held_out.class_names
+        )
+
+    def _strengths(self) -> tuple[float, ...]:
+        return strengths(self.config.retention.dial, self.config.adapters.strength)
+
+    def _held_out(self, dial: Dial | None) -> pa.Table | None:
+        """HELD_OUT_COLUMNS; writes the thumbnails of those images."""
+        if dial is None or self.probe is None:
+            return None
+        images = self.probe.queries.images
+        pictures = [images.image(row) for row in range(len(images))]
+        side = cell_side(pictures, self.config.record.thumbnail)
+        return dial.table(images, write_sprites(self.writer.folder / "held_out", pictures, side))
+
     def _under_shifts(self) -> tuple[dict[str, list[float]] | None, pa.Table]:
         """Accuracy under the shifts that were asked for, after the last task, and the answers behind it."""
         settings, last = self.config.retention, len(self.stream.tasks) - 1
@@ -448,7 +474,9 @@ class _Session:
         held_out, settings = self.stream.held_out, self.config.retention
         images = len(held_out.train) + len(held_out.test) if held_out else 0
         corrupted = len(shift_names(settings.shifts)) * len(settings.severities) * settings.shift_images
-        return images * (self._frozen_work + suffix * len(self.groups)) + 2 * corrupted * suffix
+        asked = images + sum(len(task.test) for task in self.stream.tasks) + sum(len(k.train_rows) for k in self.kept)
+        turns = len(self._strengths()) * asked * suffix if held_out else 0
+        return images * (self._frozen_work + suffix * len(self.groups)) + 2 * corrupted * suffix + turns
 
 
 _EXPLAINING = 0.05
