@@ -15,7 +15,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help app explore test fast check slowest audit venv demos screenshots weights chromium clean
+.PHONY: help app explore test fast check slowest audit venv demos screenshots weights tools clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,7 +33,7 @@ explore: $(VENV)/.explore ## the light app, without torch: it opens runs and tra
 	@echo "Proteus Lab, light: http://$(ADDRESS):$(PORT)  (stop with Ctrl-C; another port: make explore PORT=8600)"
 	@exec $(PY) -m app --server.port=$(PORT) --server.address=$(ADDRESS)
 
-test: $(VENV)/.dev weights chromium ## install what is missing, then run every test (PYTEST_ARGS=... runs some)
+test: $(VENV)/.dev weights tools ## install what is missing, then run every test (PYTEST_ARGS=... runs some)
 	HF_HUB_OFFLINE=1 $(PY) -m pytest $(or $(PYTEST_ARGS),$(PARALLEL))
 
 fast: $(VENV)/.dev ## the fast tests of the engine alone (PROTEUS_PRECISION=bfloat16: in that precision)
@@ -45,7 +45,7 @@ check: $(VENV)/.dev ## lint, format, types and the fast tests of the engine, in 
 	$(PY) -m mypy
 	HF_HUB_OFFLINE=1 $(PY) -m pytest -q $(PARALLEL) -m "not slow and not browser" $(or $(PYTEST_ARGS),tests/unit)
 
-slowest: $(VENV)/.dev weights chromium ## every test, and then the twenty that took longest (PYTEST_ARGS=... of some)
+slowest: $(VENV)/.dev weights tools ## every test, and then the twenty that took longest (PYTEST_ARGS=... of some)
 	HF_HUB_OFFLINE=1 $(PY) -m pytest -q --durations=20 $(PARALLEL) $(PYTEST_ARGS)
 
 # --strict: a package that nobody could be asked about is a failure, not a pass.
@@ -56,7 +56,7 @@ audit: $(VENV)/.app ## whether any pinned version has a known vulnerability (ask
 demos: $(VENV)/.app weights ## train the recorded runs in assets/runs anew, some minutes
 	HF_HUB_OFFLINE=1 $(PY) -m core.demos
 
-screenshots: $(VENV)/.dev chromium ## make the pictures in assets/screenshots anew
+screenshots: $(VENV)/.dev tools ## make the pictures in assets/screenshots anew
 	$(PY) -m tests.browser.screenshots
 
 venv: $(VENV)/.dev ## the virtual environment .venv with everything in it
@@ -69,8 +69,8 @@ clean: ## remove the virtual environment and the tools' caches; runs and weights
 weights:
 	@$(PY) -m core fetch dinov2-s14 || echo "WARNING: going on without the weights of the embedded backbone: tests marked 'weights' will be skipped."
 
-chromium:
-	@tests/install_chromium.sh
+tools:
+	@tests/install_tools.sh
 
 $(VENV)/.app: requirements.txt requirements-explore.txt requirements-train.txt constraints.txt | $(VENV)/bin/uv
 	@$(call install,-r requirements.txt)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import sys
 from pathlib import Path
+from typing import Any
 
 import streamlit as st
 from starlette.middleware import Middleware
@@ -16,15 +17,21 @@ from app.shell.access import Access
 from app.shell.sprites import thumbnail_route
 from app.views import start  # noqa: F401  a second of imports that the first visitor shall not wait for
 
-_BASE = str(st.get_option("server.baseUrlPath") or "")
-_NAME = str(st.get_option("browser.serverAddress") or "")
-_ADDRESS = str(st.get_option("server.address") or "")
+SCRIPT = Path(__file__).with_name("main.py")
 
-app = st.App(
-    Path(__file__).with_name("main.py"),
-    routes=[thumbnail_route(_BASE)],
-    middleware=[Middleware(Access, address=_ADDRESS, base=_BASE, name=_NAME)],
-)
+
+def around() -> dict[str, Any]:
+    """What `st.App` puts around Streamlit's own routes: the thumbnails, and who may come in."""
+    base, name, address = (
+        str(st.get_option(option) or "") for option in ("server.baseUrlPath", "browser.serverAddress", "server.address")
+    )
+    return {
+        "routes": [thumbnail_route(base)],
+        "middleware": [Middleware(Access, address=address, base=base, name=name)],
+    }
+
+
+app = st.App(SCRIPT, **around())
 
 # Streamlit collects garbage after every run of a script, and goes through all that was ever imported: 0.1 s a time.
 gc.collect()

@@ -15,7 +15,7 @@ import importlib, io, json, pkgutil, sys
 from pathlib import Path
 import app
 for module in pkgutil.walk_packages(app.__path__, "app."):
-    if module.name not in ("app.main", "app.server"):
+    if module.name not in ("app.main", "app.server", "app.hosted.streamlit_app"):
         importlib.import_module(module.name)
 from app.reading import tables
 from app.shell import run_choice

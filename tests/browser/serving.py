@@ -30,26 +30,39 @@ FLAGS = (
 )
 _OPTIONS = {
     "server.headless": "true",
-    "server.address": "127.0.0.1",
     "server.fileWatcherType": "none",
     "browser.gatherUsageStats": "false",
 }
 
 
-@contextmanager
-def served(
-    entry: Path, log: Path, environment: Mapping[str, str] | None = None, python: str = sys.executable
-) -> Iterator[str]:
-    """`streamlit run entry` on a free port of this machine until the block ends; gives its address."""
+def free_port() -> int:
+    """A port of this machine that nobody listens on now."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    options = [f"--{name}={value}" for name, value in {**_OPTIONS, "server.port": port}.items()]
+        return int(free.getsockname()[1])
+
+
+@contextmanager
+def served(
+    entry: Path,
+    log: Path,
+    environment: Mapping[str, str] | None = None,
+    python: str = sys.executable,
+    base: str = "",
+    address: str | None = "127.0.0.1",
+) -> Iterator[str]:
+    """`streamlit run entry` on a free port of this machine until the block ends; gives its address.
+
+    `base` is the path below which it answers, `address` what it listens on; None is what its own settings say.
+    """
+    port = free_port()
+    of_this = {"server.port": port, "server.baseUrlPath": base, **({"server.address": address} if address else {})}
+    options = [f"--{name}={value}" for name, value in {**_OPTIONS, **of_this}.items()]
     command = [python, "-m", "streamlit", "run", str(entry), *options]
     with log.open("wb") as out:
         process = subprocess.Popen(command, cwd=ROOT, stdout=out, stderr=out, env={**os.environ, **(environment or {})})
         try:
-            url = f"http://127.0.0.1:{port}"
+            url = "/".join([f"http://127.0.0.1:{port}", *filter(None, [base])])
             _wait(url, process, log)
             yield url
         finally:
