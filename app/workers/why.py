@@ -32,16 +32,32 @@ def why(
     Raises UserError where the image or the model cannot be had.
     """
     name = image if isinstance(image, int) else hashlib.sha256(image).hexdigest()
-    key = (card.folder.resolve(), stamp(card.folder), name, kind, against)
+    question: dict[str, Any] = {"explain": {"against": against, "kind": kind}}
+
+    def ask(question: dict[str, Any]) -> dict[str, Any]:
+        if isinstance(image, int):
+            return helper("answer_images").ask(question | {"image": image}, tick)
+        return _of_file(question, image, tick)
+
+    return _once(card, (name, kind, against), question, ask)
+
+
+def apart(card: RunCard, image: int, other: int, tick: Callable[[], None]) -> dict[str, Any]:
+    """What sets two of the run's images apart, as `app.workers.answer_images` says with "beside"; raises as `why`."""
+    question = {"image": image, "beside": other}
+    return _once(card, ("beside", image, other), question, lambda asked: helper("answer_images").ask(asked, tick))
+
+
+def _once(
+    card: RunCard, about: tuple[Any, ...], question: dict[str, Any], ask: Callable[[dict[str, Any]], dict[str, Any]]
+) -> dict[str, Any]:
+    """The answer to a question about a run: the one that was given before, where the run is still the same."""
+    key = (card.folder.resolve(), stamp(card.folder), *about)
     with _lock:
         if key in _kept:
             _kept.move_to_end(key)
             return _kept[key]
-    question: dict[str, Any] = {"run": str(key[0]), "explain": {"against": against, "kind": kind}}
-    if isinstance(image, int):
-        found = helper("answer_images").ask(question | {"image": image}, tick)
-    else:
-        found = _of_file(question, image, tick)
+    found = ask({"run": str(key[0])} | question)
     with _lock:
         _kept[key] = found
         while len(_kept) > _KEPT:
@@ -61,6 +77,15 @@ def _of_file(question: dict[str, Any], picture: bytes, tick: Callable[[], None])
 
 def asked(card: RunCard, image: int | bytes) -> dict[str, Any]:
     """As `why`; on the page while the model is loading, for how long. Raises UserError as `why` does."""
+    return _waiting(lambda tick: why(card, image, tick))
+
+
+def asked_apart(card: RunCard, image: int, other: int) -> dict[str, Any]:
+    """As `apart`; on the page while the model is loading, for how long. Raises UserError as `why` does."""
+    return _waiting(lambda tick: apart(card, image, other, tick))
+
+
+def _waiting(ask: Callable[[Callable[[], None]], dict[str, Any]]) -> dict[str, Any]:
     line, began = st.empty(), time.monotonic()
 
     def tick() -> None:
@@ -69,6 +94,6 @@ def asked(card: RunCard, image: int | bytes) -> dict[str, Any]:
         line.caption(f":material/hourglass_top: {doing}: {seconds:.0f} s")
 
     try:
-        return why(card, image, tick)
+        return ask(tick)
     finally:
         line.empty()

@@ -10,6 +10,8 @@ norm, averaged over the views of the image. So wᵀ(x − x̄) is a sum over vie
 one term per patch, w_lᵀ(token − x̄_l) / (patches · views). What stands after the frozen features is the embedding with
 the first task's adapter: one term of its own, because attention has mixed the patches in it.
 
+The squared distance of two images splits likewise, half of it over the tokens of each (`apart`).
+
 Everything is computed in float64 from the tokens of a pass and from what the retriever holds.
 """
 
@@ -106,6 +108,20 @@ def contrast(
         direction=(means[a] - means[b]) @ projection.T,
         middle=(sides.means[a] + sides.means[b]) / 2,
     )
+
+
+@torch.no_grad()
+def apart(space: WhitenedRetriever, x: Tensor, y: Tensor) -> Contrast:
+    """For n pairs of features x and y (n, features): what x adds to their squared distance in the whitened space.
+
+    ‖Pᵀ(x − y)‖² = dᵀ(x − x̄) + (−d)ᵀ(y − x̄) with d = P Pᵀ(x − y) and x̄ = (x + y)/2, the halves being equal. So this is
+    linear in each of the two once d is known: d is the way from y to x, and a token's share is how far it lies on the
+    side of x. Our decision to split it in the middle: neither image is the measure of the other.
+    """
+    x, y, projection = x.double(), y.double(), space.whitening.projection.double()
+    nothing = x.new_zeros(len(x))
+    none = torch.full((len(x),), -1, device=x.device)
+    return Contrast(none, none, nothing, nothing, ((x - y) @ projection) @ projection.T, (x + y) / 2)
 
 
 class Split:

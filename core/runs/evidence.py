@@ -1,6 +1,7 @@
 """Evidence: what in an image speaks for one task (or class) rather than for another, as people and run folders have it.
 
-`core.retrieval.evidence` computes it; here it is described, kept in evidence.npz, read back, and said in one sentence.
+`core.retrieval.evidence` computes it; here it is described, kept in evidence.npz and read back, and
+`core.runs.saying` puts it in words.
 Nothing heavy is imported, because the app's server reads this.
 
 All numbers are nats of difference between two log-likelihoods: above 0 they speak for `own`, below 0 for `against`.
@@ -105,6 +106,39 @@ class Evidence:
         if not values["patches"].size:
             values["patches"] = np.zeros((0, 0))
         return cls(**values)
+
+
+@dataclass(frozen=True, eq=False)
+class Apart:
+    """What sets two images apart: their squared distance where tasks are told apart, split into terms that sum to it.
+
+    Above 0 sets them apart, below 0 brings them together. Of each block and of the adapter both images have the same
+    half, so those are said once, for both; patches are each image's own. Where `how` is "occlusion" nothing sums: a
+    patch's number is what the squared distance loses when that patch of that image is painted over, and there are no
+    blocks.
+    """
+
+    how: How
+    squared: float
+    """Where the space is whitened, in units of the variance within a class."""
+    adapter: float
+    """The first task's adapter."""
+    blocks: np.ndarray
+    """int (blocks,): those whose tokens are in the features, from 0."""
+    by_block: np.ndarray
+    """(blocks,): class tokens and patches of both images."""
+    patches: np.ndarray
+    """(2, rows, columns): of the one image and of the other, all blocks together."""
+
+    def document(self) -> dict[str, Any]:
+        """As JSON, for `from_document`."""
+        return {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in vars(self).items()}
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> Apart:
+        """What `document` described."""
+        values = {field.name: document[field.name] for field in fields(cls)}
+        return cls(**values | {name: np.asarray(values[name]) for name in ("blocks", "by_block", "patches")})
 
 
 @dataclass(frozen=True, eq=False)
@@ -261,43 +295,3 @@ def why_no_evidence(run: Run) -> str | None:
         one = f"python -m core explain {run.name} IMAGE"
         return f"compares no tasks in a whitened space, where evidence is exact: `{one}` shows an image's by occlusion"
     return f"was made before evidence was recorded: `python -m core explain {run.name} --all` adds it"
-
-
-def sentence(evidence: Evidence, own: str, against: str) -> str:
-    """What the evidence says, in a sentence or two; `own` and `against` are what people call the two sides."""
-    winner, loser = (own, against) if evidence.difference >= 0 else (against, own)
-    said = f"{winner} leads {loser} by {abs(evidence.difference):.1f} nats."
-    where = _where(evidence)
-    if where:
-        measured = "" if evidence.patches.size else ", measured by occlusion"
-        said += f" Of what patches say for it{measured}, two thirds lie in {where}."
-    if not evidence.by_block.size:
-        return said
-    order = np.argsort(-np.abs(evidence.by_block))[:2]
-    strongest = " and ".join(f"block {evidence.blocks[i] + 1} ({evidence.by_block[i]:+.1f} nats)" for i in order)
-    said += f" {strongest[0].upper()}{strongest[1:]} weigh{'s' if len(order) == 1 else ''} most"
-    if len(order) == 2 and np.prod(np.sign(evidence.by_block[order])) < 0:
-        said += " and partly cancel each other"
-    return said + "."
-
-
-def _where(evidence: Evidence) -> str:
-    """The part of the image whose patches make two thirds of what all patches say for the side that leads."""
-    heat = evidence.heat * (1 if evidence.difference >= 0 else -1)
-    speaking = np.clip(heat, 0, None)
-    if not heat.size or speaking.sum() <= 0:
-        return ""
-    order = np.argsort(-speaking, axis=None)
-    needed = int(np.searchsorted(np.cumsum(speaking.ravel()[order]), 2 / 3 * speaking.sum())) + 1
-    rows, columns = np.unravel_index(order[:needed], heat.shape)
-    if needed > heat.size / 3:
-        return f"{needed} of {heat.size} patches, all over the image"
-    edge = (rows == 0) | (rows == heat.shape[0] - 1) | (columns == 0) | (columns == heat.shape[1] - 1)
-    if edge.mean() > 2 / 3 and len(set(rows[edge])) > 2 and len(set(columns[edge])) > 2:
-        return f"{needed} patches along the edge of the image"
-    middle = np.array([rows.mean() / max(1, heat.shape[0] - 1), columns.mean() / max(1, heat.shape[1] - 1)])
-    vertical = ("upper", "", "lower")[int(np.digitize(middle[0], (0.36, 0.64)))]
-    horizontal = ("left", "", "right")[int(np.digitize(middle[1], (0.36, 0.64)))]
-    part = " ".join(filter(None, (vertical, horizontal))) or "middle"
-    count = "1 patch" if needed == 1 else f"{needed} patches"
-    return f"{count} in the {part}{'' if part == 'middle' else ' part'} of the image"

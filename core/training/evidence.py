@@ -18,10 +18,10 @@ from torch import Tensor
 
 from core.errors import UserError
 from core.evaluation.evaluator import Evaluator
-from core.methods.base import Method, best_per_task
+from core.methods.base import PAST_IS_FROZEN, Method, best_per_task
 from core.methods.inputs import Inputs
-from core.retrieval.evidence import Contrast, Split, contrast, positions, sides
-from core.runs.evidence import Evidence, Kind, RecordedEvidence
+from core.retrieval.evidence import Contrast, Split, apart, contrast, positions, sides
+from core.runs.evidence import Apart, Evidence, Kind, RecordedEvidence
 from core.training.encoding import ENCODE_BATCH, EncodedImages, Encoder
 
 WORK = 24_000
@@ -140,7 +140,8 @@ def by_occlusion(method: Method, encoder: Encoder, decoded: Tensor, kind: Kind, 
     if kind == "component":
         raise ValueError("components are compared in a whitened space, where evidence is exact")
 
-    def gap(inputs: Inputs) -> Tensor:
+    def gap(data: EncodedImages) -> Tensor:
+        inputs = inputs_of(method, encoder, data)
         if kind == "task":
             scores = method.task_scores(inputs)
             return scores[:, own] - scores[:, against]
@@ -188,16 +189,63 @@ def adapter_by_occlusion(
     found = contrast(space, sides(space, kind), x, torch.tensor([own]), torch.tensor([against]))
     direction, middle = found.direction[0, width:], found.middle[0, width:]
 
-    def term(inputs: Inputs) -> Tensor:
-        return (inputs.embedding(0).double() - middle) @ direction
+    def term(data: EncodedImages) -> Tensor:
+        return (inputs_of(method, encoder, data).embedding(0).double() - middle) @ direction
 
     _, lost, window = _occluded(method, encoder, decoded, term, frozen=False)
     return lost, window
 
 
 @torch.no_grad()
+def between(method: Method, encoder: Encoder, decoded: Tensor) -> Apart:
+    """What sets two images (2, 3, size, size) apart where the method tells tasks apart.
+
+    Exact where that is a whitened space and the features hold patches. Elsewhere by occlusion: in the whitened space,
+    else in the final embedding of the frozen backbone, or with the adapters of the one model of all tasks.
+    """
+    data = encoder.encoded(decoded, frozen=True)
+    space, width = method.shared_space, encoder.features.width
+    if space is None or not any(piece.kind == "patches" for piece in encoder.features.pieces):
+        return _between_by_occlusion(method, encoder, decoded)
+    x = method.shared_features(inputs_of(method, encoder, data))
+    pair = apart(space, x, x.flip(0))
+    blocks = tuple(dict.fromkeys(piece.block for piece in encoder.features.pieces))
+    every = torch.arange(2)
+    tokens, maps = zip(*_split(encoder, pair, blocks, every, lambda rows: decoded[rows]), strict=True)
+    return Apart(
+        how="exact",
+        squared=float((space.whitening(x[0]) - space.whitening(x[1])).double().square().sum()),
+        adapter=float(pair.terms(x)[:, width:].sum()),
+        blocks=np.array(blocks),
+        by_block=np.sum(tokens, axis=0) + np.sum(maps, axis=(0, 2, 3)),
+        patches=np.sum(maps, axis=1),
+    )
+
+
+def _between_by_occlusion(method: Method, encoder: Encoder, decoded: Tensor) -> Apart:
+    def placed(data: EncodedImages) -> Tensor:
+        if method.shared_space is not None:
+            return method.shared_space.whitening(method.shared_features(inputs_of(method, encoder, data)))
+        if PAST_IS_FROZEN in method.promises:  # the adapters of different tasks do not compare
+            return data.embedding
+        return inputs_of(method, encoder, data).embedding(0)
+
+    places = placed(encoder.encoded(decoded, frozen=True))
+    lost = []
+    for image, other in ((0, 1), (1, 0)):
+
+        def squared(data: EncodedImages, other: int = other) -> Tensor:
+            return (placed(data) - places[other]).square().sum(1)
+
+        whole, losses, _ = _occluded(method, encoder, decoded[image : image + 1], squared, frozen=True)
+        lost.append(losses)
+    nothing = np.zeros(0)
+    return Apart("occlusion", whole, 0.0, nothing.astype(int), nothing, np.stack(lost))
+
+
+@torch.no_grad()
 def _occluded(
-    method: Method, encoder: Encoder, decoded: Tensor, score: Callable[[Inputs], Tensor], frozen: bool
+    method: Method, encoder: Encoder, decoded: Tensor, score: Callable[[EncodedImages], Tensor], frozen: bool
 ) -> tuple[float, np.ndarray, int]:
     """The score of the whole image, what each patch's window loses of it (patches a side squared), and the window."""
     side = isqrt(encoder.tokens_per_image - encoder.backbone.readout.prefix)
@@ -208,7 +256,7 @@ def _occluded(
     painted = decoded.repeat(1 + len(starts), 1, 1, 1)
     for place, (row, column) in enumerate(starts, start=1):
         painted[place, :, row * patch : (row + window) * patch, column * patch : (column + window) * patch] = colour
-    values = score(inputs_of(method, encoder, encoder.encoded(painted, frozen))).double().cpu().numpy()
+    values = score(encoder.encoded(painted, frozen)).double().cpu().numpy()
     lost = np.zeros((side, side))
     for place, (row, column) in enumerate(starts, start=1):
         part = lost[row : row + window, column : column + window]

@@ -28,9 +28,18 @@ from core.errors import UserError
 from core.evaluation.evaluator import Evaluator
 from core.heatmap import draw
 from core.methods.inputs import Inputs
-from core.runs.evidence import Evidence, Kind, RecordedEvidence, sentence, write_evidence
+from core.runs.evidence import Apart, Evidence, Kind, RecordedEvidence, write_evidence
+from core.runs.saying import sentence
 from core.runs.store import Run
-from core.training.evidence import adapter_by_occlusion, attention, by_occlusion, exact, inputs_of, recorded
+from core.training.evidence import (
+    adapter_by_occlusion,
+    attention,
+    between,
+    by_occlusion,
+    exact,
+    inputs_of,
+    recorded,
+)
 from core.training.inference import TrainedModel, read_images
 from core.training.recorder import Kept, plan
 
@@ -145,6 +154,18 @@ def explain(
     looked = attention(method, encoder, decoded, retrieved) if encoder.backbone.readout.prefix else {}
     pixels = decoded[0].permute(1, 2, 0).numpy()
     return Explanation(found.names[0], evidence, names[0], names[1], pixels, looked)
+
+
+def explain_pair(model: TrainedModel, images: RunImages, one: int, other: int) -> tuple[Apart, list[np.ndarray]]:
+    """What sets two of the run's images apart, and both as the model sees them, uint8 (size, size, 3).
+
+    Raises UserError for an image that cannot be had, and for an image with itself.
+    """
+    if one == other:
+        raise UserError(f"Image {one} would be compared with itself: name another one.")
+    encoder, zero = model.encoder, torch.tensor([0])
+    decoded = torch.cat([encoder.decoded(images.image(number), zero) for number in (one, other)])
+    return between(model.method, encoder, decoded), list(decoded.permute(0, 2, 3, 1).numpy())
 
 
 def _with_occlusion(model: TrainedModel, decoded: Tensor, evidence: Evidence) -> Evidence:

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from app.reading.answers import neighbours_of
 from app.reading.cards import RECORDED_RUNS, run_card
 from app.reading.slices import history
 from app.reading.tables import disturbed, evidence, predictions, shifts
-from app.workers.why import why
+from app.workers.why import apart, why
+from core.runs.evidence import Apart
 from core.runs.store import Run
 from tests.app.evidence_run import evidence_run
 
@@ -150,6 +152,38 @@ def test_the_model_says_what_it_looks_at(with_evidence, monkeypatch):
     test = shown(run=with_evidence.name, image=str(image), look="1")
     said = " ".join(text.value for text in test.markdown)
     assert "The patches of each block" in said and "Frozen backbone" in said
+
+
+def test_a_neighbour_shows_what_sets_it_apart_and_sums_to_its_distance(with_evidence, monkeypatch):
+    monkeypatch.setenv("PROTEUS_RUNS", str(with_evidence.parent))
+    card = run_card(with_evidence, False)
+    image = int(predictions(card).after(4).image[3])
+    near = neighbours_of(card, image, 4)[1]
+    found = Apart.from_document(apart(card, image, near.image, lambda: None))
+    assert found.squared == pytest.approx(near.distance**2, rel=0.01)
+    assert found.by_block.sum() + found.adapter == pytest.approx(found.squared, rel=1e-3)
+    test = shown(run=with_evidence.name, image=str(image), near=f"{image}-{near.image}")
+    said = " ".join(text.value for text in test.markdown)
+    assert "What sets it apart from this" in said and "Squared distance" in said
+    test.button(key="errors-near-close-now").click().run()
+    assert "near" not in test.query_params and not test.exception
+
+
+def test_a_neighbour_of_another_image_is_not_compared(with_evidence, monkeypatch):
+    monkeypatch.setenv("PROTEUS_RUNS", str(with_evidence.parent))
+    card = run_card(with_evidence, False)
+    first, second = predictions(card).after(4).image[:2].tolist()
+    near = neighbours_of(card, first, 4)[0].image
+    test = shown(run=with_evidence.name, image=str(second), near=f"{first}-{near}")
+    assert not any("What sets it apart" in text.value for text in test.markdown)
+
+
+def test_without_a_model_a_neighbour_opens_the_map(with_evidence, monkeypatch):
+    monkeypatch.setenv("PROTEUS_RUNS", str(with_evidence.parent))
+    monkeypatch.setattr("app.views.errors.neighbours.is_light", lambda: True)
+    image = int(predictions(run_card(with_evidence, False)).after(4).image[0])
+    test = shown(run=with_evidence.name, image=str(image), near=f"{image}-{image + 1}")
+    assert any("opens the map there" in text.value for text in test.caption)
 
 
 def test_images_under_a_corruption_are_a_slice_of_their_own(with_evidence, monkeypatch):

@@ -192,18 +192,34 @@ def test_evidence_by_keyboard_and_as_a_table(page, server):
     page.keyboard.press("ArrowRight")
     page.keyboard.press("ArrowDown")
     said = heat.locator(".said").inner_text()
-    assert said.startswith("row 2, column 2: ") and " nats for " in said
+    assert said.startswith("row 2, column 2: speaks for ")
     heat.get_by_text("As a table").click()
     side = round(cells.count() ** 0.5)
     table = heat.locator("tbody td")
     assert table.count() == cells.count()
     shown = table.nth(side + 1).inner_text().replace("−", "")
-    assert f": {shown} nats" in said
+    assert said.endswith(f", {shown} nats")
     total = page.locator(".shares .value.total").first.inner_text()
     parts = page.locator(".shares").first.locator(".value:not(.total)").all_inner_texts()
     assert sum(float(part.replace("−", "-")) for part in parts) == pytest.approx(
         float(total.replace("−", "-")), abs=0.02 * len(parts)
     )
+
+
+def test_a_neighbour_is_compared_by_keyboard_and_found_on_the_map(page, server):
+    opened(page, server, "errors?run=with-evidence", ".heat .patch")
+    before = page.locator(".heat").count()
+    neighbours = page.locator(".thumbnails", has=page.locator(".entry")).first
+    neighbours.locator("a.item").nth(1).focus()
+    page.keyboard.press("Enter")
+    page.wait_for_url(re.compile("near="), timeout=60_000)
+    page.get_by_text("What sets it apart from this").wait_for(timeout=60_000)
+    maps = page.locator(".heat")
+    maps.nth(before + 1).wait_for(timeout=60_000)  # the model is loaded first
+    assert maps.count() == before + 2
+    assert maps.nth(before).locator(".legend").inner_text().split("\n") == ["sets them apart", "brings them together"]
+    page.locator(".thumbnails a.aside").first.click()
+    page.wait_for_url("**/map?*image=*", timeout=60_000)
 
 
 @pytest.mark.parametrize(

@@ -21,11 +21,12 @@ from core.errors import UserError
 from core.methods import method_class
 from core.methods.base import Method
 from core.methods.inputs import Inputs
-from core.runs.evidence import Evidence, RecordedEvidence, evidence_file, read_evidence, sentence, why_no_evidence
+from core.runs.evidence import Apart, Evidence, RecordedEvidence, evidence_file, read_evidence, why_no_evidence
+from core.runs.saying import place, sentence
 from core.runs.share import export_run, import_run
 from core.runs.store import Run
 from core.training.encoding import Encoder
-from core.training.evidence import adapter_by_occlusion, attention, by_occlusion, exact, inputs_of
+from core.training.evidence import adapter_by_occlusion, attention, between, by_occlusion, exact, inputs_of
 from core.training.run import start_run
 from core.training.token_store import TokenCache
 
@@ -283,10 +284,14 @@ def test_a_document_brings_evidence_back():
         assert back.document() == one.document() and back.patches.shape == one.patches.shape
 
 
-def test_the_sentence_names_the_leader_the_place_and_blocks_that_cancel():
+def test_the_sentence_names_the_leader_the_place_and_the_blocks():
     said = sentence(example(), "task 1", "task 2")
-    assert said.startswith("task 2 leads task 1 by 6.0 nats.") and "upper left" in said
-    assert "Block 4 (-9.0 nats) and block 3 (+2.5 nats)" in said and "cancel" in said
+    assert said.startswith("task 2 leads task 1 by 6.0 nats. 83% of what patches say for it lies in the upper left")
+    assert said.endswith("Block 4 gives it 9.0 nats, of which all the rest takes 3.0 back.")
+    adapted = example(adapter=-20.0, difference=-26.25)
+    assert "The first task's adapter gives it 20.0 nats, all the rest 6.2." in sentence(adapted, "a", "b")
+    three = {"blocks": np.array([7, 8, 9]), "class_tokens": np.zeros(3), "block_patches": np.array([-3.0, -3.0, -0.5])}
+    assert "Blocks 8 and 9 give it 6.0 nats" in sentence(example(**three), "a", "b")
     assert sentence(example(difference=6.0, patches=np.ones((4, 4))), "a", "b").count("all over the image") == 1
     occluded = example(how="occlusion", patches=np.zeros((0, 0)), occluded=np.array([[-4.0, 0.0], [0.0, 0.0]]))
     assert "occlusion" in sentence(occluded, "a", "b")
@@ -408,4 +413,61 @@ def test_the_sentence_knows_an_edge_from_the_middle():
     assert "along the edge of the image" in sentence(example(patches=ring), "a", "b")
     spot = np.zeros((9, 9))
     spot[4, 4] = -3.0
-    assert "in the middle" in sentence(example(patches=spot), "a", "b")
+    assert "right in the middle of the image" in sentence(example(patches=spot), "a", "b")
+
+
+@given(st.integers(2, 9), st.integers(0, 10**6))
+def test_the_named_place_holds_what_is_said_of_it(side, seed):
+    """Counted on a fine grid, whatever the number of patches; and a part that holds everything is found."""
+    speaking = np.random.default_rng(seed).random((side, side)) ** 6
+    found = place(speaking)
+    assert found is not None and 2 / 3 - 1e-9 <= found.share <= 1 + 1e-9
+    fine = np.kron(speaking, np.ones((12, 12))) / speaking.sum() / 144
+    third, half, rim = 4 * side, 6 * side, 2 * side
+    held = {
+        "in the upper third": fine[:third], "in the left half": fine[:, :half], "in the lower half": fine[half:],
+        "right in the middle": fine[third : 2 * third, third : 2 * third],
+        "in the lower right quarter": fine[half:, half:], "in the upper right corner": fine[:third, 2 * third :],
+    }  # fmt: skip
+    for words, part in held.items():
+        if found.words == f"{words} of the image":
+            assert found.share == pytest.approx(part.sum())
+    if found.words.startswith("along"):
+        assert found.share == pytest.approx(1 - fine[rim:-rim, rim:-rim].sum())
+    only = np.zeros((6, 6))
+    only[4:, 4:] = 1
+    assert place(only).words == "in the lower right corner of the image" and place(-only) is None
+
+
+@settings(max_examples=25, deadline=None)
+@given(name=st.sampled_from(["proteus", "lda"]), space=SPACES, seed=st.integers(10, 10**6))
+def test_a_pairs_squared_distance_is_the_sum_of_its_terms(name, space, seed):
+    method, encoder = fitted(name, **space | {"features": "last:2"})
+    decoded = drawn(seed, torch.tensor([0, 3]))
+    found = between(method, encoder, decoded)
+    with torch.no_grad():
+        places = method.whitened(seen(method, encoder, decoded, torch.tensor([0, 3])))
+    assert found.squared == pytest.approx(float((places[0] - places[1]).square().sum()), rel=1e-4)
+    assert found.by_block.sum() + found.adapter == pytest.approx(found.squared, rel=1e-3, abs=1e-3)
+    assert found.patches[0].sum() == pytest.approx(found.patches[1].sum(), rel=1e-3, abs=1e-3), "half of it each"
+    assert bool(found.adapter) == (name == "proteus" and space["first_adapter"])
+    turned = between(method, encoder, decoded.flip(0))
+    assert turned.patches == pytest.approx(found.patches[::-1], rel=1e-3, abs=1e-3)
+    again = Apart.from_document(found.document())
+    assert again.document() == found.document() and again.patches.shape == (2, 4, 4)
+
+
+@pytest.mark.parametrize(
+    ("name", "retrieval"),
+    [("proteus", {"mode": "likelihood"}), ("sequential", {}), ("ncm", {}), ("lda", {"features": "final"})],
+)
+def test_elsewhere_a_pair_is_set_apart_by_occlusion(name, retrieval):
+    method, encoder = fitted(name, **retrieval)
+    decoded = drawn(8, torch.tensor([1, 4]))
+    found = between(method, encoder, decoded)
+    painted = decoded.clone()
+    painted[1, :, 4:8, 12:16] = 128
+    assert found.how == "occlusion" and not found.blocks.size
+    assert found.patches[1, 1, 3] == pytest.approx(
+        found.squared - between(method, encoder, painted).squared, rel=1e-3, abs=2e-3
+    )

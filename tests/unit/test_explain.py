@@ -224,7 +224,8 @@ def test_torch_is_not_needed_to_read_evidence(run: Run) -> None:
     import sys
 
     code = (
-        "import sys; from pathlib import Path; from core.runs.evidence import read_evidence, sentence;"
+        "import sys; from pathlib import Path; from core.runs.evidence import read_evidence;"
+        "from core.runs.saying import sentence;"
         "from core.runs.store import Run;"
         f"found = read_evidence(Run(Path({str(run.folder)!r})));"
         "print(sentence(found.of(4), 'a', 'b')); assert 'torch' not in sys.modules"

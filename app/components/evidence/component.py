@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from html import escape
-from pathlib import Path
-
 import streamlit as st
 
+from app.components.evidence.bars import bars
 from app.components.heat_map import Picture, heat_map
 from app.reading.explain import Names
 from app.shell import layout
-from core.runs.evidence import Evidence, sentence
-
-_STYLE = f"<style>{Path(__file__).with_name('evidence.css').read_text(encoding='utf-8')}</style>"
-_OTHER_TERMS = {
-    "adapter": "first task's adapter",
-    "head": "tasks' heads",
-    "weights": "sizes of components",
-    "others": "other components",
-}
-"""Term → what it is called beside the blocks."""
+from core.runs.evidence import Evidence
+from core.runs.saying import TERM_NAMES, sentence
 
 
 def side_names(evidence: Evidence, names: Names) -> tuple[str, str]:
@@ -49,37 +38,15 @@ def _map(evidence: Evidence, picture: Picture, own: str, against: str, key: str)
     if not evidence.heat.size:
         st.caption("The features of this run have no patches: there is nothing to show over the image.")
         return
-    heat_map(picture, evidence.heat, own, against, key=f"heat-{key}")
+    heat_map(picture, evidence.heat, (f"speaks for {own}", f"speaks for {against}"), key=f"heat-{key}")
 
 
 def _bars(evidence: Evidence) -> None:
     """What each block, and each other term, adds; the sum is the difference of the two scores."""
     rows = [(f"block {block + 1}", value) for block, value in zip(evidence.blocks, evidence.by_block, strict=True)]
-    terms = [(name, getattr(evidence, term)) for term, name in _OTHER_TERMS.items()]
+    terms = [(name, getattr(evidence, term)) for term, name in TERM_NAMES.items()]
     terms = [(name, value) for name, value in terms if abs(value) >= 0.005]
-    widest = max((abs(value) for _, value in rows + terms), default=0) or 1.0
-    body = _lines(rows, widest)
-    if terms:
-        body += f'<span class="rule"></span>{_lines(terms, widest)}'
-    total = (
-        f'<span class="total">together</span><span></span><span class="value total">{_nats(evidence.difference)}</span>'
-    )
-    st.html(
-        f'{_STYLE}<div class="shares" role="group" aria-label="What each block adds, in nats">{body}'
-        f'<span class="rule"></span>{total}</div>'
-    )
-
-
-def _lines(rows: Sequence[tuple[str, float]], widest: float) -> str:
-    return "".join(
-        f'<span>{escape(name)}</span><span class="track"><span class="bar {"own" if value >= 0 else "against"}" '
-        f'style="width: {50 * abs(value) / widest:.1f}%"></span></span><span class="value">{_nats(value)}</span>'
-        for name, value in rows
-    )
-
-
-def _nats(value: float) -> str:
-    return f"{'−' if value < 0 else '+'}{abs(value):.2f}"
+    bars(rows, terms, evidence.difference, "nats")
 
 
 def _said(evidence: Evidence) -> None:

@@ -37,19 +37,27 @@ def of_run(card: RunCard, image: int) -> Picture:
 
 
 def heat_map(
-    picture: Picture, values: np.ndarray, own: str, against: str, *, key: str, size: int = 260, unit: str = "nats"
+    picture: Picture,
+    values: np.ndarray,
+    says: tuple[str, str],
+    *,
+    key: str,
+    size: int = 260,
+    unit: str = "nats",
+    file: str = "evidence",
 ) -> None:
-    """Show `values` (rows, columns) over the picture, `size` pixels wide: blue above 0 for `own`, orange for `against`.
+    """Show `values` (rows, columns) over the picture, `size` pixels wide: blue above 0, orange below.
 
-    Names reach the page as text.
+    `says` is what a patch of either colour does, such as “speaks for A”; it reaches the page as text. `file` is the
+    name under which the figure is saved.
     """
     _component(
         data={
             "address": picture.address,
             "cell": picture.cell,
             "values": np.asarray(values, np.float64).round(4).tolist(),
-            "own": own,
-            "against": against,
+            "says": list(says),
+            "file": file,
             "unit": unit,
             "size": size,
         },

@@ -51,7 +51,7 @@ function placeRow(picture, address, row) {
   sheet.src = address;
 }
 
-function patches({ values, unit, own, against }, said) {
+function patches({ values, unit, says }, said) {
   const element = make("div", "patches");
   const [rows, columns] = [values.length, values[0]?.length ?? 0];
   element.style.setProperty("--rows", rows);
@@ -65,7 +65,7 @@ function patches({ values, unit, own, against }, said) {
       cell.style.setProperty("--share", STRONGEST * (Math.abs(value) / most));
       cell.setAttribute("role", "gridcell");
       cell.tabIndex = x || y ? -1 : 0;
-      const words = `row ${y + 1}, column ${x + 1}: ${number(value)} ${unit} for ${value >= 0 ? own : against}`;
+      const words = `row ${y + 1}, column ${x + 1}: ${says[value >= 0 ? 0 : 1]}, ${number(value)} ${unit}`;
       cell.setAttribute("aria-label", words);
       cell.addEventListener("pointerenter", () => (said.textContent = words));
       cell.addEventListener("focus", () => (said.textContent = words));
@@ -92,13 +92,9 @@ function patches({ values, unit, own, against }, said) {
   return element;
 }
 
-function legend({ own, against }) {
+function legend({ says }) {
   const element = make("div", "legend");
-  for (const [side, name] of [["own", own], ["against", against]]) {
-    const part = make("span", side);
-    part.textContent = `speaks for ${name}`;
-    element.append(part);
-  }
+  element.append(make("span", "own", says[0]), make("span", "against", says[1]));
   return element;
 }
 
@@ -114,12 +110,12 @@ function tools(root, strength, data) {
   slider.addEventListener("input", apply);
   apply();
   label.append("Colour ", slider);
-  element.append(label, saveButtons("evidence", () => figure(data, slider.value / 70)));
+  element.append(label, saveButtons(data.file, () => figure(data, slider.value / 70)));
   return element;
 }
 
 /** Picture and colours as an SVG that holds the picture itself. */
-async function figure({ address, cell, values, own, against, unit }, strength) {
+async function figure({ address, cell, values, says, unit }, strength) {
   const [side, rows, columns] = [420, values.length, values[0].length];
   const [width, height] = [side / columns, side / rows];
   const most = Math.max(1e-9, ...values.flat().map(Math.abs));
@@ -137,9 +133,9 @@ async function figure({ address, cell, values, own, against, unit }, strength) {
     `<image width="${side}" height="${side}" href="${await embedded(address, cell)}" style="image-rendering: pixelated"/>`;
   const legend =
     `<g font-size="14"><rect x="4" y="${side + 10}" width="12" height="12" fill="#0072b2"/>` +
-    `<text x="22" y="${side + 20}">speaks for ${escaped(own)}</text>` +
+    `<text x="22" y="${side + 20}">${escaped(says[0])}</text>` +
     `<rect x="4" y="${side + 30}" width="12" height="12" fill="#d55e00"/>` +
-    `<text x="22" y="${side + 40}">speaks for ${escaped(against)}</text></g>`;
+    `<text x="22" y="${side + 40}">${escaped(says[1])}</text></g>`;
   return svgDocument(side, side + 50, picture + patches.join("") + legend);
 }
 

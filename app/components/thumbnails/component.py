@@ -27,14 +27,16 @@ def grid(
     columns: int = 10,
     captions: Sequence[str] | None = None,
     links: Sequence[str] | None = None,
+    asides: Sequence[str] | None = None,
+    aside: str = "",
     size: int | None = None,
     key: str | None = None,
 ) -> None:
     """Show images, at most `columns` side by side and about `size` pixels wide (by default 72).
 
     Images that are magnified more than twice are drawn as sharp squares, so they are as wide as the nearest multiple.
-    captions: plain text below each. links: from `address.link`; a click opens them, and so does Enter. Grids with the
-    same images on one page need a `key` each.
+    captions: plain text below each. links: from `address.link`; a click opens them, and so does Enter. asides: a second
+    link of each image, which says `aside`, below it. Grids with the same images on one page need a `key` each.
     """
     ids = [int(image) for image in image_ids]
     known = images(card)
@@ -45,6 +47,7 @@ def grid(
             "title": f"{names[known.label[image]]} ({known.name[image]})",
             "caption": captions[place] if captions is not None else "",
             "link": links[place] if links is not None else "",
+            "aside": asides[place] if asides is not None else "",
         }
         for place, image in enumerate(ids)
     ]
@@ -54,13 +57,16 @@ def grid(
             "items": items,
             "columns": columns,
             "size": size or 72,
+            "aside": aside,
         },
         key=key or f"thumbnails-{card.name}-{columns}-{size}-{hash(tuple(ids))}",
         on_follow_change=_rerun,
+        on_aside_change=_rerun,
     )
-    followed = result.get("follow")
-    if isinstance(followed, int) and links is not None and 0 <= followed < len(links):
-        layout.open_link(links[followed])
+    for name, offered in (("follow", links), ("aside", asides)):
+        followed = result.get(name)
+        if isinstance(followed, int) and offered is not None and 0 <= followed < len(offered):
+            layout.open_link(offered[followed])
 
 
 def _rerun() -> None:

@@ -14,9 +14,13 @@ import { fitted, showThumbnail } from "../browser/thumbnail.js";
  * @property {string} title
  * @property {string} caption below it; may be empty
  * @property {string} link that it opens; may be empty
+ * @property {string} aside another link, below; may be empty
  */
 
-/** @typedef {{sheets: import("../browser/thumbnail.js").Sheets, items: Item[], columns: number, size: number}} Data */
+/**
+ * @typedef {{sheets: import("../browser/thumbnail.js").Sheets, items: Item[], columns: number, size: number,
+ *   aside: string}} Data `aside` is what the other links say
+ */
 
 /**
  * @param {Object} call Streamlit's
@@ -30,7 +34,33 @@ export default function ({ data, parentElement, setTriggerValue }) {
   if (!root) parentElement.append((root = make("div", "thumbnails")));
   root.style.setProperty("--size", `${fitted(data.size, data.sheets.side).size}px`);
   root.style.setProperty("--columns", String(data.columns));
-  root.replaceChildren(...data.items.map((item, index) => thumbnail(item, data, () => setTriggerValue("follow", index))));
+  root.replaceChildren(
+    ...data.items.map((item, index) => {
+      const shown = thumbnail(item, data, () => setTriggerValue("follow", index));
+      if (!item.aside) return shown;
+      const both = make("div", "entry");
+      both.append(shown, aside(item, data.aside, () => setTriggerValue("aside", index)));
+      return both;
+    }),
+  );
+}
+
+/** @param {Item} item @param {string} words @param {() => void} follow */
+function aside(item, words, follow) {
+  const element = make("a", "aside", words);
+  element.setAttribute("aria-label", `${words}: ${item.title}`);
+  return followed(element, item.aside, follow);
+}
+
+/** @param {HTMLAnchorElement} element @param {string} link @param {() => void} follow */
+function followed(element, link, follow) {
+  element.href = link;
+  element.addEventListener("click", (event) => {
+    if (event.ctrlKey || event.metaKey || event.shiftKey || event.button) return;
+    event.preventDefault();
+    follow();
+  });
+  return element;
 }
 
 /** @param {Item} item @param {Data} data @param {() => void} follow */
@@ -43,13 +73,5 @@ function thumbnail(item, { sheets, size }, follow) {
   showThumbnail(picture, sheets, item.number, size);
   element.append(picture);
   if (item.caption) element.append(make("span", "caption", item.caption));
-  if (element instanceof HTMLAnchorElement) {
-    element.href = item.link;
-    element.addEventListener("click", (event) => {
-      if (event.ctrlKey || event.metaKey || event.shiftKey || event.button) return;
-      event.preventDefault();
-      follow();
-    });
-  }
-  return element;
+  return element instanceof HTMLAnchorElement ? followed(element, item.link, follow) : element;
 }

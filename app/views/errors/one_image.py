@@ -10,13 +10,12 @@ import streamlit as st
 from app.components import explanation, thumbnails
 from app.components.evidence import evidence_view
 from app.components.heat_map import of_run
-from app.reading.answers import neighbours_of
 from app.reading.cards import RunCard
 from app.reading.explain import Answer
 from app.reading.tables import Predictions, evidence, images, no_evidence
 from app.shell import layout
-from app.shell.address import link, parameter, set_parameters
-from app.views.errors import looking
+from app.shell.address import parameter, set_parameters
+from app.views.errors import looking, neighbours
 from core.runs.evidence import KINDS
 
 
@@ -100,7 +99,7 @@ def _explain(card: RunCard, answers: Predictions, image: int, key: str, narrow: 
             explanation.component_images(card, found, names, answer, key=f"near-{key}-{place}")
         st.caption("Training images, where some were kept; the most alike first.")
     _evidence(card, image, int(answers.after_task[row]), key, narrow)
-    _neighbours(card, image, answer, key, narrow)
+    neighbours.offer(card, image, answer, key, narrow)
 
 
 def _evidence(card: RunCard, image: int, after: int, key: str, narrow: bool) -> None:
@@ -118,30 +117,6 @@ def _evidence(card: RunCard, image: int, after: int, key: str, narrow: bool) -> 
     if found and after < card.tasks - 1:
         st.caption(f"Evidence is recorded after the last task; the answer above is the one after task {after + 1}.")
     looking.offer(card, image, key, narrow, bool(found))
-
-
-def _neighbours(card: RunCard, image: int, answer: Answer, key: str, narrow: bool) -> None:
-    """The training images that lie nearest, whatever their task; each opens on the map."""
-    found = neighbours_of(card, image, len(answer.scores) - 1)
-    if not found:
-        return
-    st.markdown("**Nearest training images, whatever their task**")
-    names = explanation.names_of(card)
-    thumbnails.grid(
-        card,
-        [near.image for near in found],
-        columns=5 if narrow else 10,
-        captions=[f"{names.classes[near.label]} · task {near.task + 1} · {near.distance:.1f}" for near in found],
-        links=[link("map", image=near.image) for near in found],
-        size=72,
-        key=f"neighbours-{key}",
-    )
-    own = sum(near.task == answer.task for near in found)
-    st.caption(
-        f"{own} of the {len(found)} belong to its own task. Below each: class, task, and distance where tasks "
-        "are told apart; where that space is whitened, the unit is the spread within a class. A click opens the "
-        "map there."
-    )
 
 
 def _places(narrow: bool) -> list:
