@@ -59,6 +59,18 @@ class Point:
     hover: str
 
 
+@dataclass(frozen=True)
+class Path:
+    """Marks at (x, y), or a thin line between them where it is `plain`."""
+
+    name: str
+    x: np.ndarray
+    y: np.ndarray
+    colour: str
+    hollow: bool = False
+    plain: bool = False
+
+
 def theme() -> Theme:
     """The theme that the browser shows."""
     import streamlit as st
@@ -176,6 +188,24 @@ def trails(
         "showlegend": len(lines) <= MANY,
     }  # fmt: skip
     return {"data": traces, "layout": layout}
+
+
+def paths(shown: Sequence[Path], ground: Theme, *, titles: tuple[str, str]) -> Figure:
+    """Numbers against numbers; both axes begin at zero."""
+    traces = [
+        {
+            "type": "scatter", "mode": "lines" if path.plain else "markers", "name": text(path.name, 40),
+            "x": _plain(path.x), "y": _plain(path.y), "line": {"color": path.colour, "width": 2, "dash": "dash"},
+            "marker": {"color": path.colour, "size": 7, "symbol": "circle-open" if path.hollow else "circle"},
+            "hovertemplate": f"{text(path.name, 60)}<br>%{{x:.1f}} expected, %{{y:.1f}} found<extra></extra>",
+        }
+        for path in shown
+    ]  # fmt: skip
+    layout = _layout(ground, 380) | {
+        axis: _axis(ground, title) | {"rangemode": "tozero"}
+        for axis, title in zip(("xaxis", "yaxis"), titles, strict=True)
+    }
+    return {"data": traces, "layout": layout | {"showlegend": True}}
 
 
 def bars(

@@ -44,7 +44,7 @@ def theory(evaluator: Evaluator, retrieval: Sequence[float | None], seed: int) -
         }
     elif own := method.own_mixtures():
         found = {
-            "expected_error": np.nan,
+            "expected_error": _expected(method),
             "bound": np.nan,
             "sampled_error": np.nan,
             "separation": separation(own, lambda k, i: method.in_own_space(tests[k], i).cpu().numpy()),
@@ -59,6 +59,7 @@ def theory(evaluator: Evaluator, retrieval: Sequence[float | None], seed: int) -
 
 def _expected(method: Method) -> float:
     """From left-out images, for methods whose adapters do not rank the tasks again; NaN where there is no estimate."""
-    reranked = method.config.retrieval.shortlist > 1
-    found = method.shared_space.expected_error() if method.shared_space and not reranked else None
+    kept = method.shared_space or method.own_spaces
+    reranked = method.shared_space is not None and method.config.retrieval.shortlist > 1
+    found = kept.expected_error() if kept is not None and not reranked else None
     return np.nan if found is None else found

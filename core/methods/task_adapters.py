@@ -81,7 +81,7 @@ class TaskAdapters(Method):
         if self.shared_space:
             self.shared_space.fit(task, self.shared_features(inputs), inputs.labels)
         if self.own_spaces:
-            self.own_spaces.fit(task, inputs.embedding(task))
+            self.own_spaces.fit(task, inputs)
 
     def shared_features(self, inputs: Inputs) -> Tensor:
         """(n, features): the frozen features and, beside them, the embedding with the first task's adapter.

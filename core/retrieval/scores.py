@@ -19,7 +19,7 @@ cannot be estimated from a thousand images. It retrieves badly, as said above, a
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -29,6 +29,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from core.config import RunConfig
+from core.retrieval import own_left_out
 from core.retrieval.kept import Kept
 from core.retrieval.leave_out import expected_error, left_out_scores, sent_to
 from core.retrieval.mixture import (
@@ -237,18 +238,53 @@ class WhitenedRetriever(Kept):
         self.whitening = Whitening(centre.to(self.device), projection.to(self.device))
 
 
+@dataclass(frozen=True)
+class OwnSpace:
+    """A task's density in the space of its own adapter."""
+
+    centre: Tensor
+    axes: Tensor
+    """(width, dimensions): the task's principal axes."""
+    mixture: Mixture
+
+    def projected(self, embeddings: Tensor) -> Tensor:
+        """(n, dimensions): embeddings (n, width) by the task's adapter, on the task's principal axes."""
+        return (embeddings - self.centre) @ self.axes
+
+    def log_likelihood(self, embeddings: Tensor) -> Tensor:
+        """(n,): log p of embeddings (n, width), in nats."""
+        return self.mixture.log_likelihood(self.projected(embeddings))
+
+
 class LikelihoodRetriever(Kept):
     """log p_k(embedding with adapter k), for every task k."""
 
     def __init__(self, config: RunConfig, device: torch.device) -> None:
         self.settings, self.seed, self.device = config.retrieval, config.seed, device
-        self.centres: list[Tensor] = []
-        self.axes: list[Tensor] = []
-        """Per task: principal axes (width, dimensions)."""
-        self.mixtures: list[Mixture] = []
+        self.spaces: list[OwnSpace] = []
+        self.left_out: list[np.ndarray | None] = []
+        """Per task: float16 (images, tasks known then) log-likelihoods of some of its training images, its own by
+        densities that have not seen them (core.retrieval.own_left_out); None where an earlier version learned it."""
 
-    def fit(self, task: int, embeddings: Tensor) -> None:
-        """Take in the adapted embeddings (n, width) of a task's training images."""
+    def fit(self, task: int, inputs: Inputs) -> None:
+        """Take in the training images of a task, each by its embedding with the task's adapter."""
+        embeddings = inputs.embedding(task)
+        self.spaces.append(self._space(embeddings))
+        rows = torch.from_numpy(own_left_out.rows_kept(len(embeddings), task + 1))
+
+        def fitted(kept: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+            space = self._space(embeddings[torch.from_numpy(kept)])
+            return lambda asked: space.log_likelihood(embeddings[torch.from_numpy(asked)]).cpu().numpy()
+
+        own = own_left_out.left_out_likelihoods(len(embeddings), rows.numpy(), fitted, self.seed)
+        earlier = [
+            self.spaces[other].log_likelihood(inputs.embedding(other, rows)).cpu().numpy() for other in range(task)
+        ]
+        largest = float(np.finfo(np.float16).max)
+        self.left_out.append(np.stack([*earlier, own], axis=1).clip(-largest, largest).astype(np.float16))
+
+    def _space(self, embeddings: Tensor) -> OwnSpace:
+        """Of the adapted embeddings (n, width) of a task's images."""
         centre = embeddings.mean(0)
         kept = min(self.settings.dimensions, len(embeddings), embeddings.shape[1])
         _, _, directions = torch.linalg.svd(embeddings - centre, full_matrices=False)
@@ -260,24 +296,23 @@ class LikelihoodRetriever(Kept):
             covariance=self.settings.covariance,
             seed=self.seed,
         )
-        self.centres.append(centre)
-        self.axes.append(axes)
-        self.mixtures.append(mixture.to(self.device))
+        return OwnSpace(centre, axes, mixture.to(self.device))
+
+    def expected_error(self) -> float | None:
+        """Of picking the task of a new image, from left-out training images; None where a task has none."""
+        return own_left_out.expected_error(self.left_out)
 
     def task_mixtures(self) -> list[GaussianMixture]:
         """Each task's mixture, in the space that `projected` leads to for that task."""
-        return [mixture.as_gaussians() for mixture in self.mixtures]
+        return [space.mixture.as_gaussians() for space in self.spaces]
 
     def projected(self, embeddings: Tensor, task: int) -> Tensor:
         """(n, dimensions): embeddings (n, width) by the task's adapter, on the task's principal axes."""
-        return (embeddings - self.centres[task]) @ self.axes[task]
+        return self.spaces[task].projected(embeddings)
 
     def scores(self, inputs: Inputs) -> Tensor:
         """(n, tasks): log-likelihoods, in nats, each in its own task's space."""
-        columns = [
-            mixture.log_likelihood(self.projected(inputs.embedding(task), task))
-            for task, mixture in enumerate(self.mixtures)
-        ]
+        columns = [space.log_likelihood(inputs.embedding(task)) for task, space in enumerate(self.spaces)]
         return torch.stack(columns, dim=1)
 
     def nearest_component(self, inputs: Inputs, tasks: Tensor) -> Tensor:
@@ -286,22 +321,25 @@ class LikelihoodRetriever(Kept):
         for task in tasks.unique().tolist():
             rows = torch.where(tasks == task)[0]
             projected = self.projected(inputs.embedding(task, rows), task)
-            nearest[rows.to(self.device)] = self.mixtures[task].component_log_likelihoods(projected).argmax(1)
+            shares = self.spaces[task].mixture.component_log_likelihoods(projected)
+            nearest[rows.to(self.device)] = shares.argmax(1)
         return nearest
 
     def task_arrays(self, task: int) -> dict[str, np.ndarray]:
         """For mixture.npz."""
+        space, left_out = self.spaces[task], self.left_out[task]
         return {
-            "centre": self.centres[task].cpu().numpy(),
-            "axes": self.axes[task].cpu().numpy(),
-            **self.mixtures[task].arrays(),
+            "centre": space.centre.cpu().numpy(),
+            "axes": space.axes.cpu().numpy(),
+            **({} if left_out is None else {"left_out_scores": left_out}),
+            **space.mixture.arrays(),
         }
 
     def load_task(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Take back what `task_arrays` returned."""
-        self.centres.append(torch.from_numpy(arrays["centre"]).to(self.device))
-        self.axes.append(torch.from_numpy(arrays["axes"]).to(self.device))
-        self.mixtures.append(Mixture.from_arrays(dict(arrays), self.device))
+        centre, axes = (torch.from_numpy(arrays[name]).to(self.device) for name in ("centre", "axes"))
+        self.spaces.append(OwnSpace(centre, axes, Mixture.from_arrays(dict(arrays), self.device)))
+        self.left_out.append(arrays.get("left_out_scores"))
 
 
 @dataclass(frozen=True)

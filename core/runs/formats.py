@@ -120,6 +120,17 @@ def write_tensors(file: BinaryIO, tensors: Mapping[str, torch.Tensor]) -> None:
     file.write(save({name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}))
 
 
+def read_plain_tensors(path: Path) -> dict[str, np.ndarray]:
+    """As `read_tensors`, without torch; not for bfloat16, which numpy does not have."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        return dict(load_file(path))
+    except (OSError, SafetensorError, ValueError, TypeError) as error:
+        raise damaged(path, error) from None
+
+
 def read_tensors(path: Path) -> dict[str, torch.Tensor]:
     """The tensors in `path`, on the CPU. Raises UserError when it is missing or damaged."""
     from safetensors import SafetensorError

@@ -36,6 +36,7 @@ MAIN = {
     "blocks": ".js-plotly-plot, .stMarkdown",
     "errors": ".confusion td.cell",
     "whatif": ".confusion td.cell",
+    "theory": ".js-plotly-plot, .stMarkdown",
     "compare": ".stDataFrame",
     "try": ".thumbnails a.item",
     "train": ".stButton button:visible",
