@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import streamlit as st
 
 from app.components.captions import caption
@@ -56,6 +57,8 @@ def _over_time(card: RunCard, found: theory.Errors) -> None:
     st.markdown(said or "After the first task there is none to pick, and nothing to get wrong.")
     figure = figures.error_curves(found, plots.theme(), at=after)
     plots.draw(figure, key=f"theory-{card.name}", alt="Images sent to a wrong task after each task: " + _alt(found))
+    if not any(np.isfinite(each[1:]).any() for each in (found.expected, found.bound, found.sampled)):
+        st.markdown("This run was trained before an error was expected for its kind of retrieval: train it anew.")
     caption(
         "the share of images that are sent to a wrong task, after each task: as measured on test images, as expected "
         "from training images that were left out one by one, and as theory has it. A bound that is no better than "
