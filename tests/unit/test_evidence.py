@@ -135,8 +135,9 @@ def test_terms_sum_to_the_difference_of_the_scores(name, space, kind, seed, side
         opposite = exact(
             method, encoder, inputs, torch.tensor([row]), lambda rows: decoded[rows], kind, against[:1], own[:1]
         )[0]
-        assert opposite.total == pytest.approx(-evidence.total, abs=1e-6)
-        assert opposite.patches == pytest.approx(-evidence.patches, abs=1e-9)
+        # One image alone and among three: sums in another order differ in the last bits of float32.
+        assert opposite.total == pytest.approx(-evidence.total, abs=1e-4)
+        assert opposite.patches == pytest.approx(-evidence.patches, abs=1e-4)
 
 
 def test_the_mean_of_pieces_is_the_features():
