@@ -89,7 +89,7 @@ def _check_arrays(path: Path) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             inside = archive.infolist()
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
+    except formats.BROKEN_ZIP as error:
         raise damaged(path, error) from None
     if sum(member.file_size for member in inside) > path.stat().st_size:
         raise damaged(path, "there is more inside than its size allows")

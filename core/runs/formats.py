@@ -65,6 +65,10 @@ def write_arrays(file: BinaryIO, arrays: Mapping[str, np.ndarray]) -> None:
     np.savez(file, **plain)
 
 
+BROKEN_ZIP = (OSError, ValueError, EOFError, NotImplementedError, struct.error, zipfile.BadZipFile)
+"""What opening a zip file raises when its bytes are broken; NotImplementedError where they name a version to come."""
+
+
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
     """The arrays in `path`. Raises UserError when the file is missing or damaged, or needs pickle."""
     try:
@@ -79,7 +83,7 @@ def names_of_arrays(path: Path) -> tuple[str, ...]:
     try:
         with zipfile.ZipFile(path) as stored:
             return tuple(name.removesuffix(".npy") for name in stored.namelist())
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
+    except BROKEN_ZIP as error:
         raise damaged(path, error) from None
 
 

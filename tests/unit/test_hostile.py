@@ -150,6 +150,15 @@ def _changed(name: str, data: bytes, change: object) -> bytes:
     return packed.getvalue()
 
 
+def test_an_npz_of_a_zip_version_to_come_is_refused_in_one_line(exported: Files, tmp_path: Path) -> None:
+    arrays = bytearray(exported["embeddings.npz"])
+    arrays[arrays.rindex(b"PK\x01\x02") + 6] = 255  # the version that is needed to extract the last member
+    (tmp_path / "a.zip").write_bytes(_zip({**exported, "embeddings.npz": bytes(arrays)}))
+    with pytest.raises(UserError) as refused:
+        import_run(tmp_path / "a.zip", tmp_path / "runs")
+    _one_line(refused.value)
+
+
 @settings(max_examples=IMPORTS, deadline=None)
 @given(data=st.data())
 def test_any_run_of_a_stranger_is_taken_in_whole_or_refused(exported: Files, data: st.DataObject) -> None:
