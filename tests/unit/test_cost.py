@@ -58,6 +58,7 @@ def test_time_is_a_median_for_one_image():
     assert 5 <= taken < 20
 
 
+@pytest.mark.slow
 def test_peak_memory_sees_a_large_tensor_and_never_falls():
     before = peak_memory_bytes("cpu")
     assert 10 * 2**20 < before < 2**40

@@ -29,6 +29,7 @@ def test_the_ends_the_steps_and_the_runs_own_strength_are_all_asked_at_once(step
     assert len(found) <= steps + 2 and (not steps or {step / steps for step in range(steps + 1)} <= set(found))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MOVES)
 def test_no_strength_is_the_frozen_model_and_the_runs_own_gives_its_own_figures(folder, tmp_path, name):  # noqa: F811
     far = {"learning_rate": 0.2}  # the update is large: one that is left at strength 0 would be seen
@@ -63,6 +64,7 @@ def test_the_answers_of_every_held_out_image_are_kept_and_add_up(folder, tmp_pat
     assert np.asarray(picture).std() > 0
 
 
+@pytest.mark.slow
 def test_the_dial_changes_nothing_else_and_is_measured_by_a_resumed_run_too(folder, tmp_path):  # noqa: F811
     plain = trained(folder, tmp_path / "plain")
     turned = settings(folder, retention={"dial": 3})

@@ -27,11 +27,12 @@ from core.runs.store import Run, RunWriter, list_runs
 from tests.benchmarks import faults
 from tests.unit import run_folder
 
+pytestmark = pytest.mark.slow
+
 KILLS = 50
 DAMAGES = 300
 
 
-@pytest.mark.slow
 def test_fifty_kills_at_random_lose_nothing(tmp_path: Path) -> None:
     tally = faults.campaign(tmp_path, KILLS, seed=7)
     assert tally.kills >= KILLS
@@ -142,7 +143,6 @@ def test_a_damaged_folder_is_read_or_named_in_one_line(tmp_path: Path) -> None:
     assert refused > DAMAGES, "damage was noticed"
 
 
-@pytest.mark.slow
 def test_a_damaged_unfinished_run_resumes_alike_or_says_why(place: faults.Place, undisturbed: Run) -> None:
     rng, alike = random.Random(5), 0
     process = place.begin("half", deadly=45)

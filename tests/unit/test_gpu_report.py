@@ -12,6 +12,8 @@ import torch
 from core.training.device import pick_device
 from tests.benchmarks import gpu
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -33,7 +35,6 @@ def test_the_profile_adds_up(one_thread: None) -> None:
     assert "in products and attention" in said and "| `aten::" in said
 
 
-@pytest.mark.slow
 def test_two_runs_with_one_seed_are_equal() -> None:
     assert "all tensors are equal; answers are equal" in gpu.determinism("cpu", per_class=5)
 

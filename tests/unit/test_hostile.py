@@ -250,6 +250,7 @@ SCRIPTS = [
 ]
 
 
+@pytest.mark.slow
 def test_a_zip_of_everything_strange_is_read_and_every_reason_is_given(tmp_path: Path) -> None:
     good = [io.BytesIO() for _ in range(4)]
     for index, packed in enumerate(good):

@@ -44,6 +44,7 @@ def method(request, monkeypatch):
     return request.param
 
 
+@pytest.mark.slow
 def test_classes_stay_together(method):
     embeddings, labels = clusters()
     coordinates = project(embeddings, seed=0)

@@ -155,6 +155,7 @@ for moment in sys.argv[2:]:
 """
 
 
+@pytest.mark.slow
 def test_a_kill_at_any_moment_leaves_whole_tasks_only(tmp_path: Path) -> None:
     moments = ["0.01", "0.03", "0.05", "0.09", "0.13", "0.17", "0.21", "0.3"]
     subprocess.run([sys.executable, "-c", _KILLER, str(tmp_path), *moments], cwd=ROOT, check=True)

