@@ -14,7 +14,7 @@ from starlette.middleware import Middleware
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from app.shell.access import Access
-from app.shell.sprites import thumbnail_route
+from app.shell.sprites import thumbnail_routes
 from app.views import start  # noqa: F401  a second of imports that the first visitor shall not wait for
 
 SCRIPT = Path(__file__).with_name("main.py")
@@ -26,7 +26,7 @@ def around() -> dict[str, Any]:
         str(st.get_option(option) or "") for option in ("server.baseUrlPath", "browser.serverAddress", "server.address")
     )
     return {
-        "routes": [thumbnail_route(base)],
+        "routes": thumbnail_routes(base),
         "middleware": [Middleware(Access, address=address, base=base, name=name)],
     }
 

@@ -1,6 +1,7 @@
 """The route that serves a run's sprite sheets, and nothing else of it.
 
-`/thumbnails/<run>/<sheet>.webp` answers with `<folder of runs>/<run>/sprites/NNN.webp`, looked for among the user's
+`/thumbnails/<run>/<sheet>.webp` answers with `<folder of runs>/<run>/sprites/NNN.webp`, and
+`/thumbnails/<run>/held_out/<sheet>.webp` with one of the run's folder `held_out`. They are looked for among the user's
 runs (PROTEUS_RUNS, by default `runs` in the working directory), then among the recorded ones of the project (or of the
 folder PROTEUS_DEMOS).
 """
@@ -8,7 +9,9 @@ folder PROTEUS_DEMOS).
 from __future__ import annotations
 
 import re
+from functools import partial
 from pathlib import Path
+from typing import Literal
 
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
@@ -16,6 +19,9 @@ from starlette.routing import Route
 
 from app.reading import cards
 from app.shell import demo
+
+Kind = Literal["sprites", "held_out"]
+"""The folders of sheets in a run: its own images, and those of held-out classes."""
 
 # ASCII only, begins with a letter or digit: no separators, no dot files, no way up. The names that core.runs allows.
 _RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,119}")
@@ -36,42 +42,47 @@ def runs_folders(visitor: str = "") -> tuple[Path, ...]:
     return *own, demo.operators_runs(), cards.RECORDED_RUNS
 
 
-def sheet_template(run: str, base: str = "") -> str:
-    """The address of a run's sprite sheets with `{sheet}` in place of the three-digit number, for `MapData.sprites`.
+def sheet_template(run: str, base: str = "", kind: Kind = "sprites") -> str:
+    """The address of a run's sheets of one kind with `{sheet}` in place of the three-digit number.
 
     `base` is Streamlit's `server.baseUrlPath`. Raises ValueError when `run` is not a run's name.
     """
     if not _RUN.fullmatch(run):
         raise ValueError(f"not a run's name: {run!r}")
-    return f"{_prefix(base)}/thumbnails/{run}/{{sheet}}.webp"
+    return f"{_prefix(base)}/thumbnails/{run}/{'held_out/' if kind == 'held_out' else ''}{{sheet}}.webp"
 
 
-def find_sheet(run: str, file: str, folders: tuple[Path, ...] | None = None) -> Path | None:
+def find_sheet(run: str, file: str, folders: tuple[Path, ...] | None = None, kind: Kind = "sprites") -> Path | None:
     """The file of a sheet such as '000.webp', or None where the name is malformed or there is no such file.
 
-    A link that leads out of the run's own `sprites` folder is not followed: a run folder may come from a stranger.
+    A link that leads out of the run's own folder of sheets is not followed: a run folder may come from a stranger.
     """
     if not (_RUN.fullmatch(run) and _SHEET.fullmatch(file)):
         return None
     for folder in runs_folders() if folders is None else folders:
-        sheet = folder.resolve() / run / "sprites" / file
+        sheet = folder.resolve() / run / kind / file
         if sheet.is_file() and sheet.resolve() == sheet:
             return sheet
     return None
 
 
-def thumbnail_route(base: str = "") -> Route:
-    """The checked route, for `st.App(routes=…)`."""
-    return Route(f"{_prefix(base)}/thumbnails/{{run}}/{{file}}", _serve, methods=["GET"])
+def thumbnail_routes(base: str = "") -> list[Route]:
+    """The checked routes, for `st.App(routes=…)`."""
+    start = f"{_prefix(base)}/thumbnails/{{run}}"
+    return [
+        Route(f"{start}/{{file}}", partial(_serve, "sprites"), methods=["GET"]),
+        Route(f"{start}/held_out/{{file}}", partial(_serve, "held_out"), methods=["GET"]),
+    ]
 
 
 def _prefix(base: str) -> str:
     return f"/{base.strip('/')}" if base.strip("/") else ""
 
 
-def _serve(request: Request) -> Response:  # not async: Starlette runs it in a thread, as it touches the disk
+# Not async: Starlette runs it in a thread, as it touches the disk.
+def _serve(kind: Kind, request: Request) -> Response:
     folders = runs_folders(request.cookies.get(demo.COOKIE, ""))
-    sheet = find_sheet(request.path_params["run"], request.path_params["file"], folders)
+    sheet = find_sheet(request.path_params["run"], request.path_params["file"], folders, kind)
     if sheet is None:
         return Response(status_code=404, headers={"x-content-type-options": "nosniff"})
     return FileResponse(sheet, media_type="image/webp", headers=_HEADERS)

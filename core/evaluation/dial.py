@@ -1,5 +1,6 @@
-"""The dial: what learned and held-out classes answer at every share of the update, from the frozen model to all of it.
+"""What is asked about held-out classes after the last task: the dial, and to which task their images are sent.
 
+The dial says what learned and held-out classes answer at every share of the update, from the frozen model to all of it.
 Published: the models on the line between the weights before and after fine-tuning (WiSE-FT, Wortsman et al. 2022, arXiv
 2109.01903). Our decision: heads and statistics stay as they were fitted, so that a turn of the dial moves the backbone
 alone. Each answer is kept with its image, so that moving the dial afterwards takes no model.
@@ -20,7 +21,7 @@ from core.evaluation.evaluator import Evaluator, Watched
 from core.evaluation.retention import RetentionProbe, gain
 from core.methods.base import PAST_IS_FROZEN
 from core.methods.inputs import Inputs
-from core.runs.schema import HELD_OUT_COLUMNS
+from core.runs.schema import HELD_OUT_COLUMNS, LATER_COLUMNS
 from core.training.recorder import Watch
 
 PROBES = ("readout", "knn", "zero_shot")
@@ -41,6 +42,8 @@ class Dial:
     tasks; own: nearest neighbours on them; readout, knn, zero_shot: accuracy on the held-out classes."""
     answers: Mapping[str, np.ndarray]
     """Way of asking → int (questions, strengths), positions in `classes`."""
+    sent: Mapping[str, np.ndarray]
+    """retrieved_task, predicted and margin of HELD_OUT_COLUMNS, (questions,) each: what the run itself answers."""
 
     def as_dict(self) -> dict[str, Any]:
         """What metrics.json says of it."""
@@ -56,6 +59,7 @@ class Dial:
             "name": images.names,
             "sheet": [sheet for sheet, _ in cells],
             "cell": [cell for _, cell in cells],
+            **self.sent,
         }
         for probe in PROBES:
             columns[probe] = self.answers[probe].tolist() if probe in self.answers else [[]] * count
@@ -92,7 +96,14 @@ def turned(
     finally:
         method.answer_with(configured)
     kept = {name: np.stack(each, axis=1) for name, each in answers.items()}
-    return Dial(tuple(at), configured, tuple(classes), measured, kept)
+    return Dial(tuple(at), configured, tuple(classes), measured, kept, _sent(evaluator, probe, last))
+
+
+def _sent(evaluator: Evaluator, probe: RetentionProbe, last: int) -> dict[str, np.ndarray]:
+    """What `evaluator` answers for the questions, as for test images. Task 0 stands where a true one is asked for."""
+    inputs = evaluator.inputs(probe.queries, 0)
+    answers = evaluator.answers(inputs, np.arange(len(probe.queries)), last)
+    return {name: answers[name].to_numpy() for name in LATER_COLUMNS["held_out"]}
 
 
 def _learned(evaluator: Evaluator, watches: Sequence[Watch], neighbours: int) -> dict[str, float]:

@@ -18,6 +18,7 @@ from core.runs.files import damaged, read_json, read_lines
 from core.runs.schema import (
     HELD_OUT_COLUMNS,
     IMAGE_COLUMNS,
+    LATER_COLUMNS,
     PREDICTION_COLUMNS,
     PROJECTION_COLUMNS,
     SPRITES_PER_SHEET,
@@ -81,7 +82,7 @@ def _check_table(path: Path) -> None:
     values, size = sum(column.num_values for column in columns), sum(c.total_uncompressed_size for c in columns)
     if about.num_rows > MAX_ROWS or values > 50 * MAX_ROWS or size > MAX_BYTES:
         raise damaged(path, f"{about.num_rows:,} rows, {size:,} bytes")
-    formats.read_table(path, _TABLES[path.stem])
+    formats.read_table(path, _TABLES[path.stem], LATER_COLUMNS.get(path.stem, ()))
 
 
 def _check_arrays(path: Path) -> None:
@@ -149,7 +150,9 @@ def _check_held_out(run: Run) -> None:
     if not isinstance(names, list) or not isinstance(strengths, list) or not _are_numbers(strengths):
         raise damaged(path, "metrics.json names neither its classes nor its strengths")
     label = (0, len(names) - 1)
-    _check_columns(path, table, {**_limits(run.manifest), "label": label, "image": (0, len(table) - 1)})
+    unasked = [name for name in LATER_COLUMNS["held_out"] if table[name].null_count == len(table)]
+    limits = {**_limits(run.manifest), "label": label, "image": (0, len(table) - 1)}
+    _check_columns(path, table.drop_columns(unasked), limits)
     for probe in ("readout", "knn", "zero_shot"):
         lengths = set(pc.list_value_length(table[probe]).to_pylist())
         answers = pc.list_flatten(table[probe])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import struct
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -22,11 +22,16 @@ _PIECE = 1 << 20
 """Bytes of a file that are read at a time."""
 
 
-def conform(table: pa.Table, schema: pa.Schema) -> pa.Table:
+def conform(table: pa.Table, schema: pa.Schema, later: Collection[str] = ()) -> pa.Table:
     """`table` with exactly the columns of `schema`, in its order and types.
 
-    Raises ValueError when a column is missing or unknown, or a value does not fit.
+    Columns of `later` may lack, and are null then.
+
+    Raises ValueError when another column is missing or unknown, or a value does not fit.
     """
+    for name in later:
+        if name not in table.column_names:
+            table = table.append_column(schema.field(name), pa.nulls(len(table), schema.field(name).type))
     names = set(table.column_names)
     if names != set(schema.names):
         raise ValueError(f"columns are {sorted(names)}, not {sorted(schema.names)}")
@@ -46,12 +51,15 @@ def write_table(file: BinaryIO, table: pa.Table) -> None:
     pq.write_table(table, file, compression="zstd")
 
 
-def read_table(path: Path, schema: pa.Schema) -> pa.Table:
-    """The table in `path`. Raises UserError when it is missing, damaged or does not have the columns of `schema`."""
+def read_table(path: Path, schema: pa.Schema, later: Collection[str] = ()) -> pa.Table:
+    """The table in `path`; columns of `later` may lack, and are null then.
+
+    Raises UserError when it is missing, damaged or does not have the other columns of `schema`.
+    """
     try:
         # Not pq.read_table: that imports pandas.
         with path.open("rb") as file, pq.ParquetFile(file) as table:
-            return conform(table.read(), schema)
+            return conform(table.read(), schema, later)
     except (OSError, ValueError, pa.ArrowException) as error:
         raise damaged(path, error) from None
 

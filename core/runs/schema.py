@@ -186,8 +186,15 @@ HELD_OUT_COLUMNS = pa.schema(
         ("readout", pa.list_(pa.int32())),
         ("knn", pa.list_(pa.int32())),
         ("zero_shot", pa.list_(pa.int32())),
+        # What the run itself answers, as it would for a test image: no task is the right one.
+        ("retrieved_task", pa.int16()),
+        ("predicted", pa.int32()),  # class, one of those that were learned
+        ("margin", pa.float32()),  # as in PREDICTION_COLUMNS
     ]
 )
+
+LATER_COLUMNS = {"held_out": ("retrieved_task", "predicted", "margin")}
+"""By table: columns that runs of the same version lack where they were made before there were such columns."""
 
 EMBEDDING_SPACES = ("frozen", "own", "retrieved", "whitened")
 """frozen: the final CLS embedding without an adapter. own: with the adapters of the image's own task (for one shared

@@ -32,6 +32,7 @@ from core.runs.liveness import ACTIVE, Claim, identity, resume_command, true_sta
 from core.runs.schema import (
     HELD_OUT_COLUMNS,
     IMAGE_COLUMNS,
+    LATER_COLUMNS,
     PREDICTION_COLUMNS,
     PROJECTION_COLUMNS,
     SCHEMA_VERSION,
@@ -360,7 +361,9 @@ class Run:
     def held_out(self) -> pa.Table:
         """HELD_OUT_COLUMNS; no rows where no class was held out, or none of its images was recorded."""
         path = self.folder / "held_out.parquet"
-        return formats.read_table(path, HELD_OUT_COLUMNS) if path.exists() else HELD_OUT_COLUMNS.empty_table()
+        if not path.exists():
+            return HELD_OUT_COLUMNS.empty_table()
+        return formats.read_table(path, HELD_OUT_COLUMNS, LATER_COLUMNS["held_out"])
 
     def embeddings(self, space: str) -> np.ndarray:
         """(images, width) float16, aligned with `images()`, mapped from the file: only what is read takes memory.

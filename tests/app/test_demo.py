@@ -96,7 +96,7 @@ def test_a_visitor_sees_the_operators_runs_and_their_own_only(runs: Path) -> Non
 def test_thumbnails_are_the_visitors_own(runs: Path) -> None:
     write_run(demo.visitors_folder(ONE), "mine")
     write_run(runs, "operators")
-    client = TestClient(Starlette(routes=[sprites.thumbnail_route()]))
+    client = TestClient(Starlette(routes=sprites.thumbnail_routes()))
 
     def status(run: str, token: str) -> int:
         return client.get(f"/thumbnails/{run}/000.webp", headers={"cookie": f"{demo.COOKIE}={token}"}).status_code

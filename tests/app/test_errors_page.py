@@ -10,11 +10,15 @@ from streamlit.testing.v1 import AppTest
 
 from app.reading.answers import neighbours_of
 from app.reading.cards import RECORDED_RUNS, run_card
+from app.reading.held_out import held_out
 from app.reading.slices import history
 from app.reading.tables import disturbed, evidence, predictions, shifts
+from app.reading.tables import task_names as card_tasks
 from app.workers.why import apart, why
+from core.config import RunConfig, validate
 from core.runs.evidence import Apart
 from core.runs.store import Run
+from core.training.run import start_run
 from tests.app.evidence_run import evidence_run
 
 RUN = "sequential-split-digits"
@@ -198,3 +202,46 @@ def test_images_under_a_corruption_are_a_slice_of_their_own(with_evidence, monke
     assert listed(test) == 40 and chips(test) == ["disturbed by contrast\\-5"]
     test.button(key="errors-chip-shift").click().run()
     assert listed(test) == 120
+
+
+@pytest.fixture(scope="module")
+def with_held_out(tmp_path_factory):
+    """A real run that learned six of the ten digits."""
+    stream = {"name": "split-digits", "tasks": 3, "held_out": 4, "held_out_per_class": 6, "train_per_class": 12}
+    settings = {
+        "stream": stream | {"test_per_class": 6},
+        "method": {"name": "lda"},
+        "backbone": {"name": "tiny"},
+        "record": {"projection": False},
+    }
+    return Run(start_run(validate(RunConfig, settings, "test"), tmp_path_factory.mktemp("held"), lambda status: None))
+
+
+def test_classes_that_no_task_learned_have_a_view_of_their_own(with_held_out, monkeypatch):
+    card = run_card(with_held_out.folder, False)
+    found = held_out(card)
+    counts = found.counts(card.tasks)
+    assert counts.sum(1).tolist() == [6] * 4 and counts.sum() == len(found)
+    monkeypatch.setenv("PROTEUS_RUNS", str(with_held_out.folder.parent))
+    test = shown(run=with_held_out.name, view="held-out")
+    assert any("24** images of classes that were never learned" in text.value for text in test.markdown)
+    label, task = np.unravel_index(counts.argmax(), counts.shape)
+    test = shown(run=with_held_out.name, view="held-out", held=f"{label}-{task}")
+    chosen = test.button(key="held-out-chosen")
+    assert chosen.label == f"{found.classes[label]} sent to {card_tasks(card)[task]} · {counts.max()} images"
+    chosen.click().run()
+    assert "held" not in test.query_params
+    assert len(found.rows(int(label), int(task))) == counts.max()
+    assert (np.diff(found.margin[found.rows(None, None)]) <= 0).all(), "the surest come first"
+
+
+@pytest.mark.parametrize("cell", ["9-0", "0-9", "x", "-", "1-"])
+def test_an_odd_cell_of_held_out_classes_is_none(with_held_out, monkeypatch, cell):
+    monkeypatch.setenv("PROTEUS_RUNS", str(with_held_out.folder.parent))
+    test = shown(run=with_held_out.name, view="held-out", held=cell)
+    assert not [button for button in test.button if button.key == "held-out-chosen"]
+
+
+def test_a_run_without_held_out_classes_has_no_such_view():
+    assert held_out(CARD) is None
+    assert any("answers are wrong" in text.value for text in shown(view="held-out").markdown)

@@ -16,6 +16,8 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = runs / "2026-11-21-0430-proteus-split-digits-3f" / "sprites"
     folder.mkdir(parents=True)
     (folder / "000.webp").write_bytes(b"RIFF-first")
+    (folder.parent / "held_out").mkdir()
+    (folder.parent / "held_out" / "000.webp").write_bytes(b"RIFF-never-learned")
     (folder / "notes.txt").write_text("private")
     (folder.parent / "manifest.json").write_text("{}")
     (tmp_path / "secret.webp").write_bytes(b"secret")
@@ -28,7 +30,7 @@ RUN = "2026-11-21-0430-proteus-split-digits-3f"
 
 @pytest.fixture
 def client(runs: Path) -> TestClient:
-    return TestClient(Starlette(routes=[sprites.thumbnail_route()]))
+    return TestClient(Starlette(routes=sprites.thumbnail_routes()))
 
 
 def test_a_sheet_is_served_with_its_headers(client: TestClient):
@@ -39,11 +41,20 @@ def test_a_sheet_is_served_with_its_headers(client: TestClient):
     assert "immutable" in answer.headers["cache-control"]
 
 
+def test_images_of_held_out_classes_have_sheets_of_their_own(client: TestClient):
+    answer = client.get(sprites.sheet_template(RUN, kind="held_out").replace("{sheet}", "000"))
+    assert (answer.status_code, answer.content) == (200, b"RIFF-never-learned")
+
+
 @pytest.mark.parametrize(
     "path",
     [
         f"{RUN}/001.webp",  # not there
         f"{RUN}/notes.txt",
+        f"{RUN}/held_out/001.webp",
+        f"{RUN}/sprites/000.webp",
+        f"{RUN}/tasks/000.webp",
+        f"{RUN}/held_out/..%2fmanifest.json",
         f"{RUN}/0.webp",
         f"{RUN}/000.webp%0a",
         f"{RUN}/000.webp%00",
@@ -88,7 +99,7 @@ def test_recorded_runs_come_second(runs: Path, tmp_path: Path):
 
 
 def test_a_base_path_is_part_of_route_and_address(runs: Path):
-    client = TestClient(Starlette(routes=[sprites.thumbnail_route("/lab/")]))
+    client = TestClient(Starlette(routes=sprites.thumbnail_routes("/lab/")))
     assert sprites.sheet_template(RUN, "lab") == f"/lab/thumbnails/{RUN}/{{sheet}}.webp"
     assert client.get(f"/lab/thumbnails/{RUN}/000.webp").status_code == 200
 

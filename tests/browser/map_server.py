@@ -9,6 +9,6 @@ import streamlit as st
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from app.shell.sprites import thumbnail_route
+from app.shell.sprites import thumbnail_routes
 
-app = st.App(Path(__file__).with_name("map_page.py"), routes=[thumbnail_route()])
+app = st.App(Path(__file__).with_name("map_page.py"), routes=thumbnail_routes())

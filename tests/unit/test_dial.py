@@ -6,12 +6,14 @@ import json
 import shutil
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
 from core.errors import UserError
 from core.evaluation.dial import strengths
+from core.runs.schema import LATER_COLUMNS
 from core.runs.share import export_run, import_run
 from core.runs.sprites import read_thumbnail
 from core.runs.store import Run
@@ -60,6 +62,9 @@ def test_the_answers_of_every_held_out_image_are_kept_and_add_up(folder, tmp_pat
         assert answers.shape == (len(table), 5)
         assert (answers == label[:, None]).mean(axis=0).tolist() == pytest.approx(dial[probe])
     assert table["zero_shot"].to_pylist() == [[]] * len(table), "the backbone has no text tower"
+    for name, count in (("retrieved_task", len(run.manifest.tasks)), ("predicted", len(run.manifest.class_names))):
+        found = table[name].to_numpy()
+        assert found.min() >= 0 and found.max() < count
     picture = read_thumbnail(run.folder / "held_out", table["sheet"][0].as_py(), table["cell"][0].as_py())
     assert np.asarray(picture).std() > 0
 
@@ -99,3 +104,21 @@ def test_it_is_handed_on_and_a_strangers_is_checked(folder, tmp_path):  # noqa: 
         (odd / "metrics.json").write_text(json.dumps(metrics))
         with pytest.raises(UserError, match=r"held_out\.parquet"):
             import_run(export_run(Run(odd), tmp_path / f"{name}.zip"), tmp_path / "theirs", name)
+
+
+def test_a_run_made_before_it_recorded_where_images_are_sent_still_opens_and_is_handed_on(folder, tmp_path):  # noqa: F811
+    run = trained(folder, tmp_path / "runs")
+    table = pq.read_table(run.folder / "held_out.parquet")
+    pq.write_table(table.drop_columns(list(LATER_COLUMNS["held_out"])), run.folder / "held_out.parquet")
+    there = import_run(export_run(run, tmp_path / "run.zip"), tmp_path / "theirs")
+    assert there.held_out()["margin"].null_count == len(table) == len(there.held_out())
+    pq.write_table(table.drop_columns(["label"]), run.folder / "held_out.parquet")
+    with pytest.raises(UserError, match=r"held_out\.parquet"):
+        run.held_out()
+
+
+def test_a_class_of_the_task_that_an_image_is_sent_to_is_answered(folder, tmp_path):  # noqa: F811
+    run = trained(folder, tmp_path, "proteus")
+    table = run.held_out()
+    task_of = {label: task for task, info in enumerate(run.manifest.tasks) for label in info.classes}
+    assert [task_of[label] for label in table["predicted"].to_pylist()] == table["retrieved_task"].to_pylist()

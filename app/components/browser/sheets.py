@@ -10,7 +10,7 @@ import numpy as np
 import streamlit as st
 
 from app.reading.cards import RunCard, stamp
-from app.shell.sprites import sheet_template
+from app.shell.sprites import Kind, sheet_template
 from core.errors import UserError
 from core.runs.schema import SPRITES_PER_SHEET
 from core.runs.sprites import kept_side
@@ -27,10 +27,10 @@ class Sheets(TypedDict):
     """Pixels that a thumbnail is wide as it is kept."""
 
 
-def sheets(card: RunCard) -> Sheets:
+def sheets(card: RunCard, kind: Kind = "sprites") -> Sheets:
     """The thumbnails of a run. Where its sheets cannot be read, the browser shows empty squares."""
-    address = sheet_template(card.name, str(st.get_option("server.baseUrlPath") or ""))
-    return {"address": address, "side": _side(card.folder, stamp(card.folder))}
+    address = sheet_template(card.name, str(st.get_option("server.baseUrlPath") or ""), kind)
+    return {"address": address, "side": _side(card.folder / kind, stamp(card.folder))}
 
 
 def number(sheet: np.ndarray, cell: np.ndarray) -> np.ndarray:
@@ -41,6 +41,6 @@ def number(sheet: np.ndarray, cell: np.ndarray) -> np.ndarray:
 @lru_cache(maxsize=64)
 def _side(folder: Path, changed: int) -> int:
     try:
-        return kept_side(folder / "sprites")
+        return kept_side(folder)
     except UserError:
         return _USUAL

@@ -9,6 +9,7 @@ import streamlit as st
 
 from app.components.browser import joined, number, sheets
 from app.reading.cards import RunCard
+from app.reading.held_out import HeldOut
 from app.reading.tables import class_names, images
 from app.shell import layout
 
@@ -52,13 +53,7 @@ def grid(
         for place, image in enumerate(ids)
     ]
     result = _component(
-        data={
-            "sheets": sheets(card),
-            "items": items,
-            "columns": columns,
-            "size": size or 72,
-            "aside": aside,
-        },
+        data={"sheets": sheets(card), "items": items, "columns": columns, "size": size or 72, "aside": aside},
         key=key or f"thumbnails-{card.name}-{columns}-{size}-{hash(tuple(ids))}",
         on_follow_change=_rerun,
         on_aside_change=_rerun,
@@ -76,3 +71,23 @@ def _rerun() -> None:
 def one(card: RunCard, image_id: int, size: int = 128, key: str | None = None) -> None:
     """Show one image, about `size` pixels wide."""
     grid(card, [image_id], columns=1, size=size, key=key)
+
+
+def of_held_out(card: RunCard, found: HeldOut, rows: Sequence[int], captions: Sequence[str], *, key: str) -> None:
+    """Show images of held-out classes, `rows` of `found`, with plain text below each."""
+    items = [
+        {
+            "number": int(number(found.sheet[row], found.cell[row])),
+            "title": f"{found.classes[found.label[row]]} ({found.name[row]})",
+            "caption": caption,
+            "link": "",
+            "aside": "",
+        }
+        for row, caption in zip(rows, captions, strict=True)
+    ]
+    _component(
+        data={"sheets": sheets(card, "held_out"), "items": items, "columns": 10, "size": 72, "aside": ""},
+        key=key,
+        on_follow_change=_rerun,
+        on_aside_change=_rerun,
+    )

@@ -2,7 +2,7 @@
 
 `listing` says which images are listed (a slice that the address names) and lists them; `tasks`, `classes` and `grouped`
 are three ways to see what was confused, each of which chooses a slice; `take_away` and `mending` are about all that is
-listed, and `one_image` explains one of the listed images.
+listed, and `one_image` explains one of the listed images. `never_learned` shows where images of held-out classes go.
 """
 
 from __future__ import annotations
@@ -11,13 +11,16 @@ import numpy as np
 import streamlit as st
 
 from app.components.choice import choice
+from app.reading.held_out import held_out
 from app.reading.slices import history
 from app.reading.tables import Predictions, disturbed, predictions, shifts
 from app.shell import layout
 from app.shell.address import current_task, parameter
-from app.views.errors import classes, grouped, listing, mending, one_image, take_away, tasks
+from app.views.errors import classes, grouped, listing, mending, never_learned, one_image, take_away, tasks
 
 VIEWS = {"tasks": "By task", "classes": "By class", "groups": "In groups"}
+NEVER_LEARNED = {"held-out": "Held-out classes"}
+"""Offered where a run has such classes."""
 
 
 def render() -> None:
@@ -35,7 +38,11 @@ def render() -> None:
         return
     _summary(answers, shift)
     past = history(everything, int(answers.after_task[0]))
-    view = choice("See what was confused", "view", VIEWS, "tasks", widget="errors-view")
+    views = VIEWS | NEVER_LEARNED if held_out(card) else VIEWS
+    view = choice("See what was confused", "view", views, "tasks", widget="errors-view")
+    if view == "held-out":
+        never_learned.render(card, everything.after(card.tasks - 1))
+        return
     shown = {"tasks": tasks, "classes": classes, "groups": grouped}[view]
     listed = listing.listed(card, answers, past)
     left, right = st.columns([9, 11], gap="medium")
