@@ -15,11 +15,10 @@ from app.reading.slices import history
 from app.reading.tables import disturbed, evidence, predictions, shifts
 from app.reading.tables import task_names as card_tasks
 from app.workers.why import apart, why
-from core.config import RunConfig, validate
 from core.runs.evidence import Apart
 from core.runs.store import Run
-from core.training.run import start_run
 from tests.app.evidence_run import evidence_run
+from tests.app.held_out_run import held_out_run
 
 RUN = "sequential-split-digits"
 CARD = run_card(RECORDED_RUNS / RUN, True)
@@ -206,15 +205,7 @@ def test_images_under_a_corruption_are_a_slice_of_their_own(with_evidence, monke
 
 @pytest.fixture(scope="module")
 def with_held_out(tmp_path_factory):
-    """A real run that learned six of the ten digits."""
-    stream = {"name": "split-digits", "tasks": 3, "held_out": 4, "held_out_per_class": 6, "train_per_class": 12}
-    settings = {
-        "stream": stream | {"test_per_class": 6},
-        "method": {"name": "lda"},
-        "backbone": {"name": "tiny"},
-        "record": {"projection": False},
-    }
-    return Run(start_run(validate(RunConfig, settings, "test"), tmp_path_factory.mktemp("held"), lambda status: None))
+    return held_out_run(tmp_path_factory.mktemp("held"))
 
 
 def test_classes_that_no_task_learned_have_a_view_of_their_own(with_held_out, monkeypatch):

@@ -13,6 +13,7 @@ import pytest
 from app.reading.cards import RECORDED_RUNS, RunCard
 from app.reading.tables import images, metrics, predictions
 from tests.app.evidence_run import evidence_run
+from tests.app.held_out_run import HELD_OUT, held_out_run
 from tests.unit.run_folder import write_run
 
 pytestmark = pytest.mark.browser
@@ -28,6 +29,7 @@ def environment(tmp_path_factory) -> dict[str, str]:
     manifest = write_run(runs, "hostile", title=HOSTILE, class_names=[HOSTILE, *"bcd"]) / "manifest.json"
     manifest.write_text(manifest.read_text().replace('"task 0"', json.dumps(HOSTILE)))
     evidence_run(runs)
+    held_out_run(runs)
     return {"PROTEUS_RUNS": str(runs)}
 
 
@@ -241,3 +243,17 @@ def test_figures_are_saved_as_svg_and_png(page, server, path, ready, file):
         assert saved.startswith(begins) and len(saved) > 500
         if kind == "SVG":
             ElementTree.fromstring(saved)
+
+
+def test_images_of_held_out_classes_are_shown_and_a_click_on_a_cell_chooses_among_them(page, server):
+    opened(page, server, f"errors?run={HELD_OUT}", "[data-testid=stButtonGroup]")
+    page.get_by_role("radio", name="Held-out classes").or_(page.get_by_role("button", name="Held-out classes")).click()
+    pictures = page.locator(".thumbnails .picture")
+    pictures.nth(23).wait_for(timeout=60_000)
+    assert pictures.count() == 24
+    with page.expect_response(re.compile(r"/thumbnails/[^/]+/held_out/000\.webp"), timeout=60_000) as asked:
+        page.reload()
+    assert asked.value.ok, "the sheet of held-out images is served"
+    page.goto(f"{server}/errors?run={HELD_OUT}&view=held-out&held=0-0")
+    page.get_by_role("button", name=re.compile("sent to")).click(timeout=60_000)
+    page.wait_for_url(re.compile(r"^(?!.*held=)"), timeout=60_000)

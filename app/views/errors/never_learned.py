@@ -18,7 +18,9 @@ from app.shell import layout
 from app.shell.address import parameter, set_parameters
 
 _SHOWN = 60
-"""At most so many images are shown at once."""
+"""At most so many images are shown at once …"""
+_ROW = 6
+"""… and more than so many scroll beside the matrix."""
 
 
 def render(card: RunCard, answers: Predictions) -> None:
@@ -113,7 +115,7 @@ def _images(card: RunCard, found: HeldOut, tasks: Sequence[str], cell: plots.Cel
     else:
         said = f"{layout.plain(found.classes[cell[0]])} sent to {layout.plain(tasks[cell[1]])}"
         st.button(
-            f"{said} · {len(rows):,} images",
+            f"{said} · {len(rows):,} image{'' if len(rows) == 1 else 's'}",
             key="held-out-chosen",
             icon=":material/close:",
             help="Take this away",
@@ -124,12 +126,12 @@ def _images(card: RunCard, found: HeldOut, tasks: Sequence[str], cell: plots.Cel
         st.markdown("No image of this class is sent there.")
         return
     shown = rows[:_SHOWN]
-    with st.container(height=430, border=False):
+    with st.container(height=430 if len(shown) > _ROW else "content", border=False):
         thumbnails.of_held_out(
             card,
             found,
             shown.tolist(),
-            [f"{names[found.predicted[row]]} · lead {found.margin[row]:.2g}" for row in shown],
+            [f"{names[found.predicted[row]]} · lead {found.margin[row]:.3g}" for row in shown],
             key="held-out-images",
         )
     more = f" The first {_SHOWN} of {len(rows):,}." if len(rows) > _SHOWN else ""
