@@ -29,6 +29,7 @@ class Entry:
 _ENTRIES = {
     "start": Entry("Start here", "home", "start", "Learn"),
     "how": Entry("How it works", "school", "how", "Learn"),
+    "lessons": Entry("Lessons", "menu_book", "lessons", "Learn"),
     "map": Entry("Map", "scatter_plot", "map", "Explore"),
     "forgetting": Entry("Forgetting", "trending_down", "forgetting", "Explore"),
     "blocks": Entry("Adapter blocks", "grid_on", "blocks", "Explore"),

@@ -1,0 +1,170 @@
+"""The numbers of a run that a lesson may name: each is read from the run, none is written into a lesson."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from app.reading import accuracy, block_maps, theory
+from app.reading.cards import RunCard
+from app.reading.tables import gates, images, manifest, metrics
+
+REUSED = 0.01
+"""A unit of an earlier task counts as used from this coefficient (our decision, as in How it works)."""
+
+
+def _metric(key: str) -> Callable[[RunCard], float]:
+    def read(card: RunCard) -> float:
+        value = metrics(card).get(key)
+        return float(value) if isinstance(value, int | float) else float("nan")
+
+    return read
+
+
+def accuracies(card: RunCard, kind: str = "class_incremental") -> np.ndarray:
+    """(T, T) accuracy on every task (column) after every task (row); NaN where it was not measured."""
+    found = accuracy.matrices(metrics(card), card.tasks)
+    return found.get(kind, np.full((card.tasks, card.tasks), np.nan))
+
+
+def components(card: RunCard) -> np.ndarray:
+    """(T,) how many components of each task have images in them."""
+    known = images(card)
+    used = [known.component[(known.task == task) & (known.component >= 0)] for task in range(card.tasks)]
+    return np.array([len(np.unique(each)) for each in used], float)
+
+
+def _reuse(card: RunCard) -> np.ndarray:
+    """Sizes of all coefficients by which tasks could take over units of earlier ones."""
+    sites = [site for task in gates(card) for site in task.get("sites", {}).values()]
+    return np.array([abs(weight) for site in sites for earlier in site.get("reuse", []) for weight in earlier], float)
+
+
+def _largest(values: np.ndarray) -> float:
+    return float(values.max()) if len(values) else float("nan")
+
+
+def _theory(key: str) -> Callable[[RunCard], float]:
+    def read(card: RunCard) -> float:
+        found = theory.errors(metrics(card), card.tasks)
+        return float("nan") if found is None else float(getattr(found, key)[-1])
+
+    return read
+
+
+def _spread(card: RunCard) -> float:
+    tested = theory.assumptions(card)
+    known = [fit.new.spread for fit in tested.fits if fit is not None] if tested else []
+    return float(np.mean(known)) if known else float("nan")
+
+
+def _with_spread(card: RunCard) -> float:
+    tested = theory.assumptions(card)
+    return float("nan") if tested is None else tested.with_spread
+
+
+def _blocks(card: RunCard) -> list[int]:
+    """How many blocks each task changed."""
+    return [len(found.active_blocks) for found in block_maps.block_maps(gates(card), manifest(card).backbone.depth)]
+
+
+def _could(card: RunCard) -> float:
+    """How many blocks a task was free to change."""
+    found = block_maps.block_maps(gates(card), manifest(card).backbone.depth)
+    return float(max((len(each.adapted_blocks) for each in found), default=0))
+
+
+def _trained(card: RunCard) -> float:
+    found: Any = metrics(card).get("trainable_parameters_per_task") or [float("nan")]
+    return float(found[-1])
+
+
+NUMBERS: Mapping[str, tuple[Callable[[RunCard], float], str]] = {
+    "final_accuracy": (_metric("final_accuracy"), "share"),
+    "task_aware_accuracy": (_metric("task_aware_accuracy"), "share"),
+    "retrieval_accuracy": (_metric("retrieval_accuracy"), "share"),
+    "recall_at_2": (_metric("recall_at_2"), "share"),
+    "forgetting": (_metric("forgetting"), "points"),
+    "oracle_gap": (_metric("oracle_gap"), "points"),
+    "mistakes": (_metric("mistakes"), "count"),
+    "images": (_metric("images"), "count"),
+    "mistakes_from_wrong_task": (_metric("mistakes_from_wrong_task"), "share"),
+    "mistakes_right_given_task": (_metric("mistakes_right_given_task"), "share"),
+    "first_task_start": (lambda card: float(accuracies(card)[0, 0]), "share"),
+    "first_task_second": (lambda card: float(accuracies(card)[min(1, card.tasks - 1), 0]), "share"),
+    "first_task_end": (lambda card: float(accuracies(card)[-1, 0]), "share"),
+    "first_task_given": (lambda card: float(accuracies(card, "task_aware")[-1, 0]), "share"),
+    "newest_task": (lambda card: float(accuracies(card)[-1, -1]), "share"),
+    "measured_error": (_theory("measured"), "share"),
+    "expected_error": (_theory("expected"), "share"),
+    "sampled_error": (_theory("sampled"), "share"),
+    "bound": (_theory("bound"), "share"),
+    "spread": (_spread, "times"),
+    "with_spread": (_with_spread, "share"),
+    "fewest_components": (lambda card: float(components(card).min()), "count"),
+    "most_components": (lambda card: float(components(card).max()), "count"),
+    "tasks": (lambda card: float(card.tasks), "count"),
+    "classes": (lambda card: float(card.classes), "count"),
+    "depth": (lambda card: float(manifest(card).backbone.depth), "count"),
+    "most_blocks": (lambda card: float(max(_blocks(card), default=0)), "count"),
+    "possible_blocks": (_could, "count"),
+    "weights": (lambda card: float(manifest(card).backbone.parameters), "count"),
+    "trained_weights": (_trained, "count"),
+    "kilobytes_per_task": (lambda card: _metric("bytes_per_task")(card) / 1000, "count"),
+    "earlier_units": (lambda card: float(len(_reuse(card))), "count"),
+    "used_units": (lambda card: float((_reuse(card) > REUSED).sum()), "count"),
+    "largest_reuse": (lambda card: _largest(_reuse(card)), "small"),
+    "train_seconds": (_metric("train_seconds"), "count"),
+}
+"""Name in a lesson → how it is read, and its unit."""
+
+CURVES: Mapping[str, Callable[[RunCard], np.ndarray]] = {
+    "first_task": lambda card: accuracies(card)[:, 0],
+    "all_tasks": lambda card: accuracy.seen_accuracy(accuracies(card)),
+    "last_row": lambda card: accuracies(card)[-1],
+}
+"""Series of shares that can be predicted point by point, (T,) each."""
+
+_FORMS: Mapping[str, Callable[[float], str]] = {
+    "share": lambda value: f"{value:.0%}" if value in (0, 1) else f"{value:.{1 if value >= 0.001 else 2}%}",
+    "points": lambda value: f"{100 * value:.1f} points",
+    "count": lambda value: f"{value:,.0f}",
+    "times": lambda value: f"{value:.1f}",
+    "small": lambda value: f"{value:.4f}",
+}
+
+
+def value(card: RunCard, name: str) -> float:
+    """One number of NUMBERS in its own unit; NaN where the run has none."""
+    return NUMBERS[name][0](card)
+
+
+def shown(card: RunCard, name: str) -> str:
+    """The same in words; '–' where the run has none."""
+    found = value(card, name)
+    return "–" if np.isnan(found) else _FORMS[NUMBERS[name][1]](found)
+
+
+def guessable(card: RunCard, name: str) -> float:
+    """The number as a reader guesses it: shares and points in percent."""
+    return value(card, name) * (100 if NUMBERS[name][1] in ("share", "points") else 1)
+
+
+class Numbers(Mapping[str, str]):
+    """All numbers of a run in words; each is read when it is asked for."""
+
+    def __init__(self, card: RunCard) -> None:
+        self._card = card
+
+    def __getitem__(self, name: str) -> str:
+        if name not in NUMBERS:
+            raise KeyError(name)
+        return shown(self._card, name)
+
+    def __iter__(self):  # type: ignore[no-untyped-def]
+        return iter(NUMBERS)
+
+    def __len__(self) -> int:
+        return len(NUMBERS)

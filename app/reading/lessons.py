@@ -1,0 +1,276 @@
+"""Lessons as data: one TOML file a lesson, and a glossary. Whatever is wrong in a file is said in one line."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+
+from app.reading.lesson_numbers import CURVES, NUMBERS
+from core.errors import UserError
+
+LESSONS = Path(__file__).resolve().parents[2] / "assets" / "lessons"
+FIGURES = (
+    *("matrix", "curves", "first-task", "runs", "told", "confusion", "errors", "ladder", "distances", "components"),
+    *("blocks", "reuse", "overlap"),
+)
+"""What a step may show; `app/figures/lesson_figures.py` draws each."""
+_NUMBER = re.compile(r"\{(?:([a-z]\w*)\.)?([a-z]\w*)\}")
+_TERM = re.compile(r"\[\[([^\[\]|]+)(?:\|([^\[\]|]+))?\]\]")
+
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class _Step(_Part):
+    title: Text
+    text: str = ""
+    """Markdown. `{run.number}` stands for a number of a run, `[[term]]` for a word of the glossary."""
+    figure: Literal[FIGURES] | None = None  # type: ignore[valid-type]
+    run: str | None = None
+    """Name, within the lesson, of the run that the figure shows; without it the first."""
+
+
+class Read(_Step):
+    """Something to read."""
+
+    kind: Literal["read"]
+    text: Text
+
+
+class Predict(_Step):
+    """A question that the reader answers before the run does."""
+
+    kind: Literal["predict"]
+    form: Literal["number", "choice", "curve"]
+    answer: str | int
+    """A number (or for a curve a series) of a run by its name, such as `one.final_accuracy`; of choices the place of
+    the right one, from 1."""
+    choices: tuple[Text, ...] = ()
+    least: float = 0
+    most: float = 100
+    unit: str = "%"
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.form == "choice":
+            if not isinstance(self.answer, int) or not 1 <= self.answer <= len(self.choices):
+                raise ValueError("`answer` must be the place of the right choice, from 1")
+        elif not isinstance(self.answer, str):
+            raise ValueError("`answer` must name a number of a run, such as “final_accuracy”")
+        if self.least >= self.most:
+            raise ValueError("`least` must be below `most`")
+        return self
+
+
+class Reveal(_Step):
+    """What the run says, with the last prediction drawn in."""
+
+    kind: Literal["reveal"]
+
+
+class Do(_Step):
+    """An experiment on another page of the app."""
+
+    kind: Literal["do"]
+    text: Text
+    page: Text
+    label: Text
+    parameters: dict[str, str | int] = {}
+
+
+class Takeaway(_Step):
+    """What should stay."""
+
+    kind: Literal["takeaway"]
+    text: Text
+
+
+class Choice(_Part):
+    """An answer that can be picked, and why it is right or wrong."""
+
+    text: Text
+    right: bool = False
+    why: Text
+
+
+class Check(_Step):
+    """A question at the end."""
+
+    kind: Literal["check"]
+    choices: Annotated[tuple[Choice, ...], Field(min_length=2)]
+
+    @model_validator(mode="after")
+    def _one_is_right(self) -> Self:
+        if sum(choice.right for choice in self.choices) != 1:
+            raise ValueError("exactly one of `choices` must have `right = true`")
+        return self
+
+
+Step = Annotated[Read | Predict | Reveal | Do | Takeaway | Check, Field(discriminator="kind")]
+
+
+class Lesson(_Part):
+    """A question, and the steps that answer it."""
+
+    name: str
+    title: Text
+    question: Text
+    minutes: Annotated[int, Field(ge=1, le=60)]
+    order: int = 100
+    """Where the lesson stands in the list."""
+    runs: Annotated[dict[str, Text], Field(min_length=1)]
+    """Name within the lesson → name of a recorded run."""
+    steps: Annotated[tuple[Step, ...], Field(min_length=1)]
+
+    @property
+    def first(self) -> str:
+        """The run that is meant where none is named."""
+        return next(iter(self.runs))
+
+    def before(self, step: int) -> int | None:
+        """The place of the last prediction before `step`, from 0; None without one."""
+        return next((at for at in range(step - 1, -1, -1) if self.steps[at].kind == "predict"), None)
+
+    @model_validator(mode="after")
+    def _holds_together(self) -> Self:
+        for at, step in enumerate(self.steps):
+            where = f"steps.{at + 1}"
+            for run, number in _names(step):
+                self._known_run(run, f"{where}.text")
+                if number not in NUMBERS:
+                    raise ValueError(f"{where}.text: there is no number “{number}”; known are {', '.join(NUMBERS)}")
+            self._known_run(step.run, f"{where}.run")
+            if isinstance(step, Predict) and isinstance(step.answer, str):
+                run, _, number = step.answer.rpartition(".")
+                self._known_run(run or None, f"{where}.answer")
+                known = CURVES if step.form == "curve" else NUMBERS
+                if number not in known:
+                    raise ValueError(f"{where}.answer: “{number}” is none of {', '.join(known)}")
+            if isinstance(step, Reveal) and self.before(at) is None:
+                raise ValueError(f"{where}: a reveal needs a prediction before it")
+        return self
+
+    def _known_run(self, run: str | None, where: str) -> None:
+        if run is not None and run not in self.runs:
+            raise ValueError(f"{where}: “{run}” is none of the lesson's runs ({', '.join(self.runs)})")
+
+
+class Term(_Part):
+    """A word of the glossary."""
+
+    name: Text
+    means: Text
+
+
+def lesson_names() -> list[str]:
+    """The lessons there are, in their order; a file that cannot be read comes last, so that the page can say why."""
+    paths = sorted(path for path in LESSONS.glob("*.toml") if path.stem != "glossary")
+    return [path.stem for path in sorted(paths, key=_order)]
+
+
+def _order(path: Path) -> tuple[int, str]:
+    try:
+        return read_lesson(path).order, path.stem
+    except UserError:
+        return 1_000_000, path.stem
+
+
+def lesson(name: str) -> Lesson:
+    """The lesson of that name, one of `lesson_names`. Raises UserError when its file is not right."""
+    return read_lesson(LESSONS / f"{name}.toml")
+
+
+def read_lesson(path: Path) -> Lesson:
+    """The lesson in a file. Raises UserError with file and field when it is not right."""
+    try:
+        changed = path.stat().st_mtime_ns
+    except OSError as error:
+        raise UserError(f"{path.name}: the lesson cannot be read ({error.strerror}).") from error
+    return _lesson(path, changed)
+
+
+@lru_cache(maxsize=64)
+def _lesson(path: Path, changed: int) -> Lesson:
+    del changed  # only tells one version from the next
+    found = _validated(Lesson, {"name": path.stem} | _toml(path), path)
+    words = glossary()
+    for at, step in enumerate(found.steps):
+        for term in terms_in(step.text):
+            if term not in words:
+                raise UserError(f"{path.name}: steps.{at + 1}.text: “{term}” is not in glossary.toml.")
+    return found
+
+
+def glossary() -> Mapping[str, str]:
+    """Term in small letters → what it means. Raises UserError when glossary.toml is not right."""
+    path = LESSONS / "glossary.toml"
+    try:
+        return _glossary(path, path.stat().st_mtime_ns)
+    except OSError as error:
+        raise UserError(f"glossary.toml cannot be read ({error.strerror}).") from error
+
+
+@lru_cache(maxsize=4)
+def _glossary(path: Path, changed: int) -> Mapping[str, str]:
+    del changed
+    return {
+        name.lower(): _validated(Term, {"name": name, "means": means}, path).means
+        for name, means in _toml(path).items()
+    }
+
+
+def terms_in(text: str) -> list[str]:
+    """The terms that are marked in `text`, in small letters, each once."""
+    return list(dict.fromkeys((found[2] or found[1]).strip().lower() for found in _TERM.finditer(text)))
+
+
+def with_terms(text: str) -> str:
+    """`text` as Markdown in which each marked term is an HTML element that says what it means when pointed at."""
+    from html import escape
+
+    words = glossary()
+
+    def marked(found: re.Match[str]) -> str:
+        means = words.get((found[2] or found[1]).strip().lower(), "")
+        return f'<abbr title="{escape(means)}" tabindex="0">{escape(found[1])}</abbr>'
+
+    return _TERM.sub(marked, text.replace("<", "&lt;"))
+
+
+def with_numbers(text: str, numbers: Mapping[str, Mapping[str, str]]) -> str:
+    """`text` with every `{run.number}` written out; `numbers` are, by name of the run, those of `lesson_numbers`."""
+    first = next(iter(numbers), "")
+    return _NUMBER.sub(lambda found: numbers[found[1] or first].get(found[2], "–"), text)
+
+
+def _names(step: Any) -> Iterator[tuple[str | None, str]]:
+    texts = [step.text, *(choice.why for choice in getattr(step, "choices", ()) if isinstance(choice, Choice))]
+    for text in texts:
+        for found in _NUMBER.finditer(text):
+            yield found[1], found[2]
+
+
+def _toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UserError(f"{path.name}: this is not a TOML file that can be read ({error}).") from error
+
+
+def _validated(kind: type[Any], values: dict[str, Any], path: Path) -> Any:
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part + 1) if isinstance(part, int) else part for part in first["loc"])
+        said = first["msg"].removeprefix("Value error, ")
+        raise UserError(f"{path.name}: {field + ': ' if field else ''}{said}.") from error
