@@ -289,18 +289,34 @@ def with_threshold(figure: Figure, value: float, name: str, ground: Theme) -> Fi
     return figure | {"layout": figure["layout"] | {"shapes": [line], "annotations": [note]}}
 
 
-def draw(figure: Figure, *, key: str, alt: str, on_pick: Callable[[Cell], None] | None = None) -> None:
-    """Show a figure; `alt` is its description for screen readers, `on_pick` is given the cell that was clicked."""
+def draw(
+    figure: Figure,
+    *,
+    key: str,
+    alt: str,
+    on_pick: Callable[[Cell], None] | None = None,
+    on_mark: Callable[[str], None] | None = None,
+) -> None:
+    """Show a figure; `alt` is its description for screen readers.
+
+    `on_pick` is given the cell that was clicked, or `on_mark` what the clicked mark carries first in its customdata.
+    """
     import streamlit as st
 
-    if on_pick is None:
+    if on_pick is None and on_mark is None:
         st.plotly_chart(figure, theme=None, key=key, config=_CONFIG, alt=alt)
         return
 
     def picked() -> None:
-        cell = picked_cell(st.session_state[key])
-        if cell is not None:
-            on_pick(cell)
+        event = st.session_state[key]
+        if on_mark is not None:
+            mark = picked_mark(event)
+            if mark is not None:
+                on_mark(mark)
+        elif on_pick is not None:
+            cell = picked_cell(event)
+            if cell is not None:
+                on_pick(cell)
 
     st.plotly_chart(
         figure, theme=None, key=key, config=_CONFIG, alt=alt, on_select=picked, selection_mode="points"
@@ -311,6 +327,13 @@ def picked_cell(event: Any) -> Cell | None:
     """The cell in Streamlit's report of a click, if the click was on one."""
     points = event["selection"]["points"]
     return (int(points[0]["y"]), int(points[0]["x"])) if points else None
+
+
+def picked_mark(event: Any) -> str | None:
+    """What a clicked mark carries first in its customdata, if the click was on one that carries anything."""
+    points = event["selection"]["points"]
+    carried = points[0].get("customdata") if points else None
+    return str(carried[0]) if carried else None
 
 
 def _targets(values: np.ndarray, hover: Sequence[Sequence[str]], size: int) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from math import comb
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ from core.runs.schema import BackboneInfo
 _SITE = re.compile(r"(\d{1,4})/(\w{1,16})", re.ASCII)
 _GATE = re.compile(r"\d{1,4}(/\w{1,16})?", re.ASCII)
 _IN_FILE = re.compile(r"(\d{1,4})/\w+$", re.ASCII)
-_ORDER = ("q", "k", "v", "o", "fc1", "fc2")
+ORDER = ("q", "k", "v", "o", "fc1", "fc2")
+"""The projections as they come in a block."""
 _LONGEST_HEADER = 16 << 20
 
 Gates = Mapping[str, Any]
@@ -44,9 +46,10 @@ class BlockMap:
 
 
 def projections(gates: Sequence[Gates]) -> list[str]:
-    """The projections that any task adapts, in the order in which they come in a block."""
+    """The projections that any task adapts or has gates for, in the order in which they come in a block."""
     found = {site[1] for task in gates for site in _sites(task)}
-    return sorted(found, key=lambda name: (_ORDER.index(name) if name in _ORDER else len(_ORDER), name))
+    found |= {name for task in gates for name in (gate.partition("/")[2] for gate in scores(task)) if name}
+    return sorted(found, key=lambda name: (ORDER.index(name) if name in ORDER else len(ORDER), name))
 
 
 def block_maps(gates: Sequence[Gates], depth: int) -> list[BlockMap]:
@@ -119,6 +122,13 @@ def _by_gate(values: object) -> dict[str, Any]:
     return {str(gate): value for gate, value in pairs if _GATE.fullmatch(str(gate))}
 
 
+def open_sites(task: Gates) -> list[str]:
+    """'block/projection' of every weight matrix that the task's adapter changes, in the order of the backbone."""
+    moved = [site for site, entry in _sites(task).items() if _number(entry.get("norm")) > 0]
+    known = [site for site in moved if site[1] in ORDER]
+    return [f"{block}/{name}" for block, name in sorted(known, key=lambda site: (site[0], ORDER.index(site[1])))]
+
+
 def reuse(gates: Sequence[Gates]) -> np.ndarray:
     """(T, T): mean |coefficient| of task j's units (column) in task k (row), whose own units count 1; NaN for none."""
     matrix = np.full((len(gates), len(gates)), np.nan)
@@ -139,6 +149,28 @@ def overlap(gates: Sequence[Gates]) -> np.ndarray:
         for j, value in enumerate(values[:k] if isinstance(values, list) else ()):
             matrix[k, j] = _number(value)
     return matrix
+
+
+def choices_shared(maps: Sequence[BlockMap]) -> np.ndarray:
+    """(T, T): the blocks that two tasks both change, as a share of those that either does (Jaccard); 0 for none."""
+    chosen = [set(found.active_blocks) for found in maps]
+    return np.array([[len(a & b) / max(len(a | b), 1) for b in chosen] for a in chosen]).reshape(len(maps), len(maps))
+
+
+def chance_shared(counts: Sequence[int], total: int) -> float:
+    """What `choices_shared` of two different tasks is in the mean, if each draws its `counts` of `total` blocks by lot.
+
+    Blocks in common are hypergeometric, and their number decides that of all blocks. NaN for fewer than two tasks.
+    """
+    pairs = [(a, b) for k, a in enumerate(counts) for b in counts[:k]]
+    expected = [
+        sum(
+            comb(a, both) * comb(total - a, b - both) / comb(total, b) * both / max(a + b - both, 1)
+            for both in range(min(a, b) + 1)
+        )
+        for a, b in pairs
+    ]
+    return float(np.mean(expected)) if expected else float("nan")
 
 
 def chance_overlap(width: int) -> float:

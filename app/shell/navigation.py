@@ -36,6 +36,7 @@ _ENTRIES = {
     "errors": Entry("Retrieval errors", "troubleshoot", "errors", "Explore"),
     "whatif": Entry("What if", "tune", "whatif", "Explore"),
     "theory": Entry("Theory and measurement", "functions", "theory", "Explore"),
+    "kept": Entry("Kept elsewhere", "balance", "kept_elsewhere", "Explore"),
     "compare": Entry("Compare", "compare_arrows", "compare", "Explore"),
     "try": Entry("Try an image", "add_photo_alternate", "try_image", "Do"),
     "train": Entry("Train", "play_arrow", "train", "Do"),

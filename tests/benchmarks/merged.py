@@ -8,6 +8,7 @@ Weights of the adapters are random: costs do not depend on what was learned. Byt
 from __future__ import annotations
 
 import json
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -18,16 +19,11 @@ from rich.table import Table
 
 from core.adapters.gates import Gates
 from core.adapters.merge import merged
-from core.adapters.sites import Site, parse_blocks, sites_of
-from core.adapters.updates import LowRank, Updates
+from core.adapters.sites import parse_blocks, sites_of
 from core.backbones import load_backbone
-from core.backbones.vit import Backbone
 from core.config import BackboneConfig
-from core.evaluation.cost import flops_per_image, milliseconds_per_image
+from core.evaluation.answering_time import AnswerCost, answer_cost, random_images, random_updates, stored_bytes
 from core.training.device import pick_device
-
-BYTES = 4
-"""A stored number: adapters are kept in float32."""
 
 
 def main(
@@ -45,65 +41,31 @@ def main(
     """Print a Markdown-ready table, one row per rank."""
     where = pick_device(device)
     frozen = load_backbone(BackboneConfig(name=backbone, image_size=image_size), None, where)
-    side = frozen.image_size
-    images = torch.randn(batch, 3, side, side, generator=torch.Generator().manual_seed(0)).to(where)
+    images = random_images(frozen, batch)
     sites = sites_of(parse_blocks(blocks, frozen.depth), tuple(projections.split(",")))
     gates = Gates(sites, budget=active_blocks)
     gates.settle()
-    rows = [_row("plain backbone", frozen, None, images, repeats, 0)]
+    rows = [answer_cost("plain backbone", frozen, None, images, repeats)]
     for rank in (int(text) for text in ranks.split(",")):
-        whole, ours = (_random(frozen, chosen, rank) for chosen in (sites, gates.open_sites()))
-        rows.append(_row(f"LoRA, rank {rank}, beside", frozen, whole, images, repeats, _bytes(whole)))
+        whole, ours = (random_updates(frozen, chosen, rank) for chosen in (sites, gates.open_sites()))
+        rows.append(answer_cost(f"LoRA, rank {rank}, beside", frozen, whole, images, repeats, stored_bytes(whole)))
         folded = merged(frozen, ours)
         with torch.inference_mode():
             gap = float((folded(images) - frozen(images, ours)).abs().max())
-        row = _row(f"{active_blocks} of {frozen.depth} blocks, rank {rank}, merged", folded, None, images, repeats, 0)
-        rows.append({**row, "bytes": _bytes(ours), "gap": gap})
+        what = f"{active_blocks} of {frozen.depth} blocks, rank {rank}, merged"
+        rows.append(replace(answer_cost(what, folded, None, images, repeats, stored_bytes(ours)), gap=gap))
     _show(rows)
     if out:
-        out.write_text(json.dumps(rows, indent=1))
+        out.write_text(json.dumps([asdict(row) for row in rows], indent=1))
 
 
-def _random(backbone: Backbone, sites: tuple[Site, ...], rank: int) -> Updates:
-    generator = torch.Generator().manual_seed(rank)
-    device = next(backbone.parameters()).device
-    updates: dict[int, dict[str, LowRank]] = {}
-    for site in sites:
-        width_out, width_in = backbone.site_shape(site.projection)
-        down = torch.randn(rank, width_in, generator=generator) / width_in**0.5
-        up = torch.randn(width_out, rank, generator=generator) * 0.05 / rank**0.5
-        update = LowRank(down.to(device), up.to(device), torch.ones(rank, device=device))
-        updates.setdefault(site.block, {})[site.projection] = update
-    return updates
-
-
-def _bytes(updates: Updates) -> int:
-    parts = [part for block in updates.values() for part in block.values() if isinstance(part, LowRank)]
-    return BYTES * sum(part.down.numel() + part.up.numel() for part in parts)
-
-
-def _row(
-    name: str, backbone: Backbone, updates: Updates | None, images: torch.Tensor, repeats: int, stored: int
-) -> dict[str, float | str | None]:
-    def answer(batch: torch.Tensor) -> torch.Tensor:
-        return backbone(batch, updates)
-
-    return {
-        "what": name,
-        "flops": flops_per_image(answer, images),
-        "ms": milliseconds_per_image(answer, images, repeats),
-        "bytes": stored,
-        "gap": None,
-    }
-
-
-def _show(rows: list[dict]) -> None:
-    plain = rows[0]["flops"]
+def _show(rows: list[AnswerCost]) -> None:
+    plain = rows[0].flops
     table = Table("model", "MFLOP per image", "of plain", "ms per image", "adapter bytes", "largest gap to unmerged")
     for row in rows:
-        gap = "–" if row["gap"] is None else f"{row['gap']:.0e}"
-        share = f"{row['flops'] / plain:.4f}"
-        table.add_row(row["what"], f"{row['flops'] / 1e6:,.1f}", share, f"{row['ms']:.2f}", f"{row['bytes']:,}", gap)
+        gap = "–" if row.gap is None else f"{row.gap:.0e}"
+        share = f"{row.flops / plain:.4f}"
+        table.add_row(row.what, f"{row.flops / 1e6:,.1f}", share, f"{row.ms:.2f}", f"{row.bytes:,}", gap)
     Console(width=140).print(table)
 
 

@@ -38,6 +38,7 @@ MAIN = {
     "errors": ".confusion td.cell",
     "whatif": ".confusion td.cell",
     "theory": ".js-plotly-plot, .stMarkdown",
+    "kept": ".js-plotly-plot",
     "compare": ".stDataFrame",
     "try": ".thumbnails a.item",
     "train": ".stButton button:visible",
