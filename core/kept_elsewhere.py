@@ -32,8 +32,9 @@ if TYPE_CHECKING:
     from core.training.encoding import Encodings
 
 SWEEPS = Path(__file__).resolve().parents[1] / "assets" / "kept"
-ANSWERS = pa.schema([("row", pa.int32()), *((field.name, field.type) for field in HELD_OUT_COLUMNS)])
-"""HELD_OUT_COLUMNS of every run, `row` counted as in rows.json."""
+_OF_EACH = ("image", "label", "name", "sheet", "cell", "readout", "knn", "zero_shot")
+ANSWERS = pa.schema([("row", pa.int32()), *(HELD_OUT_COLUMNS.field(name) for name in _OF_EACH)])
+"""Columns of HELD_OUT_COLUMNS of every run, `row` counted as in rows.json."""
 _MEASURED = (
     "final_accuracy",
     "task_aware_accuracy",
@@ -118,7 +119,7 @@ def summarise(sweep: Sweep, runs: Sequence[tuple[PlannedRun, Run]], target: Path
     first = runs[0][1]
     tables = []
     for number, (_, run) in enumerate(runs):
-        answers = run.held_out()
+        answers = run.held_out().select(list(_OF_EACH))
         tables.append(answers.add_column(0, "row", pa.array([number] * len(answers), pa.int32())))
     target.mkdir(parents=True, exist_ok=True)
     with replacing(target / "answers.parquet") as file:
