@@ -14,6 +14,9 @@ from typing import NamedTuple
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
+_UNREADABLE = (OSError, SafetensorError, KeyError, ValueError, TypeError)
+"""TypeError: numpy has no bfloat16, in which no adapter and no head of ours is kept."""
+
 _DOWN = re.compile(r"(?:bank\.adapters\.(\d+)\.)?down\.(\d+/\w+)")
 
 
@@ -36,18 +39,18 @@ def site_update(tasks: Path, task: int, site: str) -> SiteUpdate | None:
     """The update of `site` after `task`; None where the folder `tasks` of the run keeps no units for it."""
     try:
         return _update(tasks, task, site)
-    except (OSError, SafetensorError, KeyError, ValueError):
+    except _UNREADABLE:
         return None
 
 
 def stored_sites(tasks: Path, task: int) -> list[str]:
-    """The sites at which the file of `task` keeps units, in the order of the file; empty without such a file."""
+    """The sites at which the file of `task` keeps units, from the first block on; empty without such a file."""
     try:
         with safe_open(_file(tasks, task), framework="numpy") as file:
             found = [match[2] for key in file.keys() if (match := _DOWN.fullmatch(key))]  # noqa: SIM118
     except (OSError, SafetensorError):
         return []
-    return list(dict.fromkeys(found))
+    return sorted(set(found), key=lambda site: (int(site.partition("/")[0]), site))
 
 
 def _update(tasks: Path, task: int, site: str) -> SiteUpdate:
@@ -111,7 +114,7 @@ def head_scores(tasks: Path, task: int, embedding: np.ndarray) -> np.ndarray | N
             names = set(file.keys())
             prefixes = [""] if "weight" in names else _heads(names)
             parts = [(file.get_tensor(f"{p}weight"), file.get_tensor(f"{p}bias")) for p in prefixes]
-    except (OSError, SafetensorError):
+    except _UNREADABLE:
         return None
     if not parts or any(weight.ndim != 2 or weight.shape[1] != len(embedding) for weight, _ in parts):
         return None

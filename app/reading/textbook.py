@@ -36,20 +36,35 @@ def block_norms(gates: Mapping[str, Any], depth: int) -> np.ndarray:
     return np.sqrt(squares)
 
 
-def freeze(manifest: Manifest) -> str:
-    """Step 1."""
+def patches(manifest: Manifest) -> str:
+    """The image is cut up."""
     backbone = manifest.backbone
     return (
         f"An image is scaled to {backbone.image_size} × {backbone.image_size} pixels and cut into "
-        f"**{backbone.tokens - 1} patches**. **{backbone.depth} blocks** of attention let the patches look at each "
-        f"other and sum the image up in **{backbone.width} numbers**, its *embedding*. The model learned this from "
-        f"other images long ago; all its **{_count(backbone.parameters)} weights stay as they are**, so nothing "
-        "in it can be forgotten."
+        f"**{backbone.tokens - 1} patches**. Each becomes a list of {backbone.width} numbers."
+    )
+
+
+def blocks(manifest: Manifest) -> str:
+    """The image goes through the frozen blocks."""
+    backbone = manifest.backbone
+    return (
+        f"**{backbone.depth} blocks** of attention let the patches look at each other. The model learned this from "
+        f"other images long ago; all its **{_count(backbone.parameters)} weights stay as they are**, so nothing in it "
+        "can be forgotten."
+    )
+
+
+def embedding(manifest: Manifest) -> str:
+    """What the blocks give."""
+    return (
+        f"The blocks sum the image up in **{manifest.backbone.width} numbers**, its *embedding*: blue above zero, "
+        "orange below, the stronger the farther from it."
     )
 
 
 def adapter(manifest: Manifest, gates: Gates, found: Mapping[str, Any]) -> str:
-    """Step 2."""
+    """What an adapter is."""
     if kind(manifest, gates) == "none":
         return (
             "This method trains **no adapter**: it keeps sums and means of the frozen embeddings, which is quick and "
@@ -61,13 +76,12 @@ def adapter(manifest: Manifest, gates: Gates, found: Mapping[str, Any]) -> str:
     return (
         "An *adapter* is a small correction beside a frozen weight matrix: the product of two thin matrices, which "
         f"starts at zero. For the first task this run trained **{_count(trained)} weights** (adapter and head), "
-        f"**{_percent(share)}** of the backbone's, in **{int((norms > 0).sum())} of {len(norms)} blocks**. "
-        "The stronger a block's colour, the more it was changed."
+        f"**{_percent(share)}** of the backbone's, in **{int((norms > 0).sum())} of {len(norms)} blocks**."
     )
 
 
 def next_task(manifest: Manifest, gates: Gates, found: Mapping[str, Any]) -> str:
-    """Step 3."""
+    """What the next task does."""
     if _at_once(manifest, found):
         return "This method learned **all tasks at once**: none comes after another, and none can overwrite another."
     how = {
@@ -119,7 +133,7 @@ def first_task_accuracy(found: Mapping[str, Any]) -> list[float]:
 
 
 def clusters(components: Sequence[int]) -> str:
-    """Step 4. `components`: how many each task has; empty for a method without mixtures."""
+    """What is kept of a task. `components`: how many each task has; empty for a method without mixtures."""
     if not components:
         return (
             "This method keeps **no clusters**: it compares the scores of all classes it knows, and the task is that "
@@ -128,24 +142,23 @@ def clusters(components: Sequence[int]) -> str:
     return (
         "To recognise a task later without its images, its embeddings are summed up as a few *components*: a mean and "
         "a count each. How many are needed is found by the data (a Dirichlet-process Gaussian mixture, DP-GMM, or one "
-        f"component per class). Here {_list(components)}. Below, the images that lie in each component of one task."
+        f"component per class). Here {_list(components)}."
     )
 
 
 def retrieve(found: Mapping[str, Any]) -> str:
-    """Step 5."""
+    """How the task is found."""
     second = found.get("recall_at_2")
     also = f" and among the first two for **{_percent(second)}**" if second is not None else ""
     return (
         "At test time nobody says which task an image belongs to. Each task is scored, and **the best score names the "
         f"task**: the *retrieved task*, and the answer is one of its classes. The right task comes first for "
-        f"**{_percent(found.get('retrieval_accuracy'))}** of the images{also}. Below, one image: bars are gaps to the "
-        "best task."
+        f"**{_percent(found.get('retrieval_accuracy'))}** of the images{also}."
     )
 
 
 def mistakes(found: Mapping[str, Any]) -> str:
-    """Step 6."""
+    """Where it goes wrong."""
     wrong, lost = found.get("mistakes"), found.get("mistakes_from_wrong_task")
     if not wrong:
         return f"This run answers **all {found.get('images', 0):,}** test images correctly in the end."

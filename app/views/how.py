@@ -1,4 +1,4 @@
-"""How it works: continual learning with adapters in six steps, told with the numbers of the run on screen."""
+"""How it works: one image's way through the run on screen, drawn stage by stage; each stage unfolds into detail."""
 
 from __future__ import annotations
 
@@ -10,13 +10,16 @@ import streamlit as st
 
 from app.components import explanation, thumbnails
 from app.components.captions import caption
+from app.components.image_way import image_way
 from app.reading import textbook
+from app.reading.block_maps import scores, threshold
 from app.reading.cards import RunCard
 from app.reading.tables import Predictions, class_names, gates, images, manifest, metrics, predictions, task_names
+from app.reading.way import Way, component_counts, mixture_weights, way
 from app.shell import layout
 from app.shell.address import current_task, link, parameter, set_parameters
 
-STEPS = ("Freeze", "Adapter", "Next task", "Clusters", "Retrieve", "Mistakes")
+_STAGES = 8
 _PER_COMPONENT, _COMPONENTS = 6, 8
 _STYLE = """<style>
 .tower { display: grid; grid-template-columns: fit-content(30%) 1fr max-content; gap: 6px 12px; align-items: center;
@@ -28,6 +31,10 @@ _STYLE = """<style>
   background: color-mix(in srgb, #0072b2 var(--change, 0%), transparent); }
 .tower .block.changed { border-color: #0072b2; }
 .tower .note { opacity: .75; }
+.shares { display: grid; grid-template-columns: max-content 1fr max-content; gap: 2px 10px; align-items: center;
+  font-size: .9rem; font-variant-numeric: tabular-nums; max-width: 48rem; }
+.shares .bar { height: 12px; border-radius: 2px; background: #0072b2; min-width: 1px; }
+.shares .bar.against { background: #d55e00; }
 /* Where it is narrow, the blocks have a line of their own below name and note. */
 @media (max-width: 640px) {
   .tower { grid-template-columns: minmax(0, 1fr) max-content; grid-auto-flow: dense; }
@@ -42,140 +49,29 @@ def render() -> None:
     card = layout.run_to_explore()
     if card is None:
         return
-    step = int(parameter("step", "1", [str(number + 1) for number in range(len(STEPS))]))
-    _contents(step)
-    st.subheader(f"{step}. {_TITLES[step - 1]}", anchor=False)
-    _PAGES[step - 1](card)
-    _turn(step)
-
-
-def _contents(step: int) -> None:
-    st.session_state["how-step"] = step
-    st.segmented_control(
-        "Step",
-        range(1, len(STEPS) + 1),
-        key="how-step",
-        format_func=lambda number: f"{number} {STEPS[number - 1]}",
-        label_visibility="collapsed",
-        required=True,
-        on_change=lambda: set_parameters(step=st.session_state["how-step"]),
-    )
-
-
-def _turn(step: int) -> None:
-    """Links to the previous and the next step, and after the last step to the page that goes deeper."""
-    with st.container(horizontal=True, vertical_alignment="center"):
-        before, after = step - 1, step + 1
-        st.button("Previous", shortcut="P", disabled=before < 1, on_click=set_parameters, kwargs={"step": before})
-        if after <= len(STEPS):
-            label = f"Next: {STEPS[after - 1].lower()}"
-            st.button(label, shortcut="N", type="primary", on_click=set_parameters, kwargs={"step": after})
-        else:
-            layout.page_link("Look at every mistake", "errors", icon=":material/troubleshoot:")
-
-
-def _freeze(card: RunCard) -> None:
-    known = manifest(card)
-    st.markdown(textbook.freeze(known))
-    picture, tower = st.columns([1, 4], vertical_alignment="center")
-    with picture:
-        thumbnails.one(card, 0, size=128, key="how-image")
-    with tower:
-        _tower([(known.backbone.title, np.zeros(known.backbone.depth), f"→ {known.backbone.width} numbers")])
-    caption(
-        "one test image of this run, and the blocks it goes through, in order.",
-        "nothing is coloured: no block has been changed.",
-        "whatever is learned from here on is kept outside of the backbone, where it can be told apart.",
-    )
-
-
-def _adapter(card: RunCard) -> None:
-    known, changes = manifest(card), gates(card)
-    st.markdown(textbook.adapter(known, changes, metrics(card)))
-    if textbook.kind(known, changes) == "none":
-        return
-    _tower([(known.tasks[0].name, textbook.block_norms(changes[0], known.backbone.depth), "after task 1")])
-    caption(
-        "the blocks, coloured by the size of the first task's correction (the norm of ΔW).",
-        "which blocks were left alone: by default only the last ones are adapted.",
-        "early blocks that never change give the same result for every task, and need to run only once.",
-    )
-    layout.page_link("Every block and projection", "blocks", icon=":material/grid_on:")
-
-
-def _next_task(card: RunCard) -> None:
-    known, changes, found = manifest(card), gates(card), metrics(card)
-    st.markdown(textbook.next_task(known, changes, found))
-    learned = range(min(len(changes), current_task(card.tasks) + 1))
-    first = textbook.first_task_accuracy(found)
-    depth = known.backbone.depth
-    _tower(
-        [
-            (
-                f"{task + 1} · {known.tasks[task].name}",
-                textbook.block_norms(changes[task], depth),
-                f"{first[task]:.1%} on task 1" if task < len(first) else "",
-            )
-            for task in learned
-        ]
-    )
-    caption(
-        "one row per task as it was learned, and how well the first task was still known afterwards.",
-        "the numbers at the right: a fall is forgetting, whatever its cause. Move the task slider to go back in time.",
-        "a model that keeps learning is only useful if what it knew before is still there.",
-    )
-    layout.page_link("All tasks and all times", "forgetting", icon=":material/trending_down:")
-
-
-def _clusters(card: RunCard) -> None:
-    known, tasks = images(card), task_names(card)
-    counts = [len(np.unique(found[found >= 0])) for found in _by_task(card)]
-    st.markdown(textbook.clusters(counts if any(counts) else []))
-    if not any(counts):
-        return
-    task = current_task(card.tasks)
-    explanation.facts({"Task": f"{task + 1} · {tasks[task]}"})
-    inside = (known.task == task) & (known.split == "train")
-    for component in np.unique(known.component[inside & (known.component >= 0)])[:_COMPONENTS]:
-        rows = np.flatnonzero(inside & (known.component == component))[:_PER_COMPONENT].tolist()
-        name, pictures = st.columns([1, 5], vertical_alignment="center")
-        name.markdown(f"Component {component + 1}")
-        with pictures:
-            thumbnails.grid(card, rows, columns=_PER_COMPONENT, size=64, key=f"how-{component}")
-    caption(
-        "one row per component of the task at the slider, with training images that lie in it.",
-        "what the images of a row have in common, and whether a class needs more than one row.",
-        "this summary is all that is left of a task's images when an image of unknown task comes.",
-    )
-    layout.page_link("See the components on the map", "map", icon=":material/scatter_plot:")
-
-
-def _by_task(card: RunCard) -> list[np.ndarray]:
-    known = images(card)
-    return [known.component[known.task == task] for task in range(card.tasks)]
-
-
-def _retrieve(card: RunCard) -> None:
-    st.markdown(textbook.retrieve(metrics(card)))
-    answers = predictions(card).after(current_task(card.tasks))
+    after = current_task(card.tasks)
+    answers = predictions(card).after(after)
     if not len(answers):
+        layout.empty("This run has answered no test image yet.", "See how runs are trained", "train")
         return
-    row = typical(answers)
-    image, names = int(answers.image[row]), explanation.names_of(card)
-    answer = explanation.answer_of(answers, row)
-    near = explanation.clusters_of(card, image, answer)
-    explanation.why(answer, names, near[0])
-    picture, scores = st.columns([1, 3], gap="medium")
-    with picture:
-        thumbnails.one(card, image, size=128, key="how-typical")
-    with scores:
-        explanation.gaps(answer, names)
-    caption(
-        f"one image whose task was found, and how far each task lies behind the best, in {explanation.unit(answer)}.",
-        "the length of the second bar: the shorter it is, the closer the call.",
-        "everything after depends on it, for the answer comes from the retrieved task's classes only.",
-    )
-    layout.page_link("Take this image apart", "errors", icon=":material/troubleshoot:", image=image, show="all")
+    image = _image(answers)
+    found = way(card, image, after, parameter("site", ""))
+    step = int(parameter("step", "1", [str(number + 1) for number in range(_STAGES)])) - 1
+    image_way(card, found, step, lambda to: set_parameters(step=to + 1), key=f"way-{card.name}")
+    stage = found.stages[step]
+    title, inside = _INSIDE[stage.key]
+    if not stage.missing:
+        with st.expander(f"Look inside: {title}", icon=":material/zoom_in:", key=f"how-inside-{stage.key}"):
+            inside(card, found)
+    with st.expander("Send another image along this way", icon=":material/image:", key="how-choose"):
+        _choose(card, answers, found, step)
+
+
+def _image(answers: Predictions) -> int:
+    """`?image=`, or a typical one where it names no test image that was answered."""
+    wanted = parameter("image", "")
+    known = {str(image): int(image) for image in answers.image}
+    return known[wanted] if wanted in known else int(answers.image[typical(answers)])
 
 
 def typical(answers: Predictions) -> int:
@@ -185,7 +81,207 @@ def typical(answers: Predictions) -> int:
     return int(rows[np.argsort(answers.margin[rows], kind="stable")[len(rows) // 2]])
 
 
-def _mistakes(card: RunCard) -> None:
+def _choose(card: RunCard, answers: Predictions, found: Way, step: int) -> None:
+    """All test images of a class; a click sends one along."""
+    classes, present = class_names(card), found.answer.label
+    labels = np.unique(answers.label).tolist()
+    label = st.selectbox(
+        "Class",
+        labels,
+        index=labels.index(present) if present in labels else 0,
+        format_func=lambda number: classes[number],
+        key=f"how-class-{found.image}",
+    )
+    rows = answers.where(answers.label == label)
+    wrong = rows.predicted != rows.label
+    order = np.argsort(~wrong, kind="stable")
+    thumbnails.grid(
+        card,
+        rows.image[order].tolist(),
+        columns=12,
+        captions=["wrong" if wrong[row] else "" for row in order],
+        links=[link("how", run=card.name, image=image, step=step + 1) for image in rows.image[order]],
+        size=56,
+        key="how-others",
+    )
+
+
+def _patches(card: RunCard, found: Way) -> None:
+    backbone = manifest(card).backbone
+    side = backbone.image_size / found.patches
+    thumbnails.one(card, found.image, size=128, key="how-image")
+    caption(
+        f"the recorded thumbnail of this test image; the model saw it with {backbone.image_size} pixels a side, so a "
+        f"patch is {side:.0f} × {side:.0f} of them.",
+        "what a single patch shows: hardly ever enough to name the class.",
+        "the model must put patches together, and that is what the blocks do.",
+    )
+
+
+def _blocks(card: RunCard, found: Way) -> None:
+    gated = gates(card)[found.adapter_task] if gates(card) else {}
+    known = scores(gated)
+    if known:
+        line = threshold(gated)
+        st.markdown(
+            "A *gate* beside each of these places says whether its units are used"
+            + (f"; it is open from a score of **{line:.2f}** on." if np.isfinite(line) else ".")
+        )
+        active = {str(gate) for gate in gated.get("blocks", {}).get("active", ())}
+        _shares([(f"block {gate}{'' if gate in active else ' (closed)'}", score) for gate, score in known.items()])
+    elif found.kind == "none":
+        st.markdown("This method changes no block and has no gates.")
+    else:
+        st.markdown("This run was trained without gates: which blocks are adapted was set beforehand.")
+    if found.kind != "none":
+        layout.page_link("Every block and projection", "blocks", icon=":material/grid_on:")
+
+
+def _embedding(card: RunCard, found: Way) -> None:
+    if not len(found.vector):
+        st.markdown("This run keeps no embeddings.")
+        return
+    whose = "shared model gave after the last task" if found.kind == "shared" else "frozen model gives"
+    largest = int(np.argmax(np.abs(found.vector)))
+    caption(
+        f"the {len(found.vector)} numbers that the {whose} for this image, in rows from the upper left.",
+        f"the one farthest from zero: number {largest + 1}, which is {found.vector[largest]:.2f}. Send another image "
+        "along: alike images have alike patterns.",
+        "all that follows sees these numbers only, never the image.",
+    )
+
+
+def _space(card: RunCard, found: Way) -> None:
+    task = found.answer.retrieved
+    shares, fitted = mixture_weights(card, task)
+    config = manifest(card).config.get("retrieval", {})
+    concentration = config.get("concentration")
+    explanation.facts({"Task": f"{task + 1} · {task_names(card)[task]}"})
+    if len(shares):
+        _shares([(f"component {number + 1}", share) for number, share in enumerate(shares)], percent=True)
+        if fitted:
+            used = int((shares > 0.01).sum())
+            st.markdown(
+                f"A Dirichlet process decided this: it starts with {len(shares)} components and a prior that expects "
+                f"few of them (concentration {concentration}); what the images do not need shrinks towards no weight. "
+                f"**{used} of {len(shares)}** have more than 1%."
+            )
+        elif found.kind == "none":
+            st.markdown("Shares are those of the training images. Here every class has one component: its mean.")
+        else:
+            most = config.get("class_components")
+            st.markdown(
+                "Shares are those of the training images. A Dirichlet process decided inside each class how many it "
+                f"needs, up to {most}, with a prior that expects few (concentration {concentration}). The file keeps "
+                "means and counts, not how the process came to them."
+            )
+    else:
+        st.markdown("The run folder keeps no mixture of this task.")
+    _component_images(card, task)
+    layout.page_link("See the components on the map", "map", icon=":material/scatter_plot:")
+
+
+def _component_images(card: RunCard, task: int) -> None:
+    known = images(card)
+    inside = (known.task == task) & (known.split == "train")
+    kept = np.unique(known.component[inside & (known.component >= 0)])
+    if not len(kept):
+        return
+    for component in kept[:_COMPONENTS]:
+        rows = np.flatnonzero(inside & (known.component == component))[:_PER_COMPONENT].tolist()
+        name, pictures = st.columns([1, 5], vertical_alignment="center")
+        name.markdown(f"Component {component + 1}")
+        with pictures:
+            thumbnails.grid(card, rows, columns=_PER_COMPONENT, size=64, key=f"how-{component}")
+    counted = component_counts(card)[task]
+    caption(
+        f"one row per component of this task ({min(len(kept), _COMPONENTS)} of {counted} among the images kept), with "
+        "training images that lie in it.",
+        "what the images of a row have in common, and whether a class needs more than one row.",
+        "this summary is all that is left of a task's images when an image of unknown task comes.",
+    )
+
+
+def _nearest(card: RunCard, found: Way) -> None:
+    explanation.component_images(card, found.near, found.names, found.answer, key="how-near")
+    caption(
+        f"the component that this image lies nearest to. The bars above are gaps to the best task, in "
+        f"{explanation.unit(found.answer)}.",
+        "the length of the second bar: the shorter it is, the closer the call.",
+        "everything after depends on it, for the answer comes from the retrieved task's classes only.",
+    )
+    layout.page_link("Take this image apart", "errors", icon=":material/troubleshoot:", image=found.image, show="all")
+
+
+def _adapter(card: RunCard, found: Way) -> None:
+    if len(found.sites) > 1 and found.update is not None:
+        st.session_state["how-site"] = found.update.site
+        st.selectbox(
+            "Block and projection of the two thin matrices above",
+            found.sites,
+            key="how-site",
+            format_func=lambda site: "block {}, {}".format(*site.split("/")),
+            on_change=lambda: set_parameters(site=st.session_state["how-site"]),
+        )
+    if found.update is not None:
+        st.caption(
+            "Blue is above zero, orange below. A matrix that has more rows or columns than can be drawn shows the "
+            "largest number of each patch. A and B are the newest units; ΔW is all that is added, with earlier ones."
+        )
+        _earlier(card, found)
+    known, changes, results = manifest(card), gates(card), metrics(card)
+    st.markdown(textbook.next_task(known, changes, results))
+    first = textbook.first_task_accuracy(results)
+    depth = known.backbone.depth
+    rows = [
+        (
+            f"{task + 1} · {known.tasks[task].name}",
+            textbook.block_norms(changes[task], depth),
+            f"{first[task]:.1%} on task 1" if len(first) > 1 and task < len(first) else "",
+        )
+        for task in range(min(len(changes), found.after + 1))
+    ]
+    _tower(rows if len(first) > 1 else rows[-1:])
+    caption(
+        "one row per task as it was learned, and how well the first task was still known afterwards.",
+        "the numbers at the right: a fall is forgetting, whatever its cause. Move the task slider to go back in time.",
+        "a model that keeps learning is only useful if what it knew before is still there.",
+    )
+    layout.page_link("All tasks and all times", "forgetting", icon=":material/trending_down:")
+
+
+def _earlier(card: RunCard, found: Way) -> None:
+    """The coefficients of earlier tasks' units at the site in view."""
+    update = found.update
+    if update is None or not any(len(units) for units in update.earlier):
+        st.markdown("No units of earlier tasks are borrowed here.")
+        return
+    names = task_names(card)
+    st.markdown("Units of earlier tasks and how strongly each is borrowed (its own units count 1):")
+    _shares(
+        [
+            (f"task {task + 1} · {names[task]}: strongest of {len(units)}", float(units[np.argmax(np.abs(units))]))
+            for task, units in enumerate(update.earlier)
+            if len(units)
+        ]
+    )
+
+
+def _head(card: RunCard, found: Way) -> None:
+    answer, names = found.answer, found.names
+    told = answer.given_task
+    if told is None or told < 0:
+        st.markdown("What it would answer with the task given was not measured.")
+    else:
+        explanation.facts({"With the task given": names.classes[told]})
+    caption(
+        "one bar per class (the eight likeliest): its score, and the share of it after softmax.",
+        "whether two bars are close, which is a close call inside the task.",
+        "a right task does not make a right answer: a mistake here is one that the head has to learn to avoid.",
+    )
+
+
+def _answer(card: RunCard, found: Way) -> None:
     st.markdown(textbook.mistakes(metrics(card)))
     answers = predictions(card).after(card.tasks - 1)
     wrong = answers.where(answers.predicted != answers.label)
@@ -206,11 +302,24 @@ def _mistakes(card: RunCard) -> None:
         "whether you would have known better. Choose an image to see why it was answered so.",
         "a mistake of retrieval may be mended by retrieving in another way; one inside a task has to be learned.",
     )
+    layout.page_link("Look at every mistake", "errors", icon=":material/troubleshoot:")
 
 
 def _spread(rows: np.ndarray, most: int) -> np.ndarray:
     """At most `most` of the rows, evenly spaced from first to last, because neighbours in a stream are much alike."""
     return rows[np.unique(np.linspace(0, len(rows) - 1, min(most, len(rows))).astype(int))]
+
+
+def _shares(rows: list[tuple[str, float]], *, percent: bool = False) -> None:
+    """A bar for each (name, number); orange where it is below zero."""
+    most = max((abs(value) for _, value in rows), default=0.0) or 1.0
+    cells = "".join(
+        f"<span>{escape(name)}</span>"
+        f'<div class="bar{" against" if value < 0 else ""}" style="width: {100 * abs(value) / most:.1f}%"></div>'
+        f"<span>{f'{value:.1%}' if percent else f'{value:.2g}'}</span>"
+        for name, value in rows
+    )
+    st.html(f'{_STYLE}<div class="shares" role="group" aria-label="Sizes">{cells}</div>')
 
 
 def _tower(rows: list[tuple[str, np.ndarray, str]]) -> None:
@@ -236,12 +345,13 @@ def _block(block: int, change: float, most: float) -> str:
     return f'<span class="block {state}" style="--change: {share:.0f}%" title="{title}">{block}</span>'
 
 
-_TITLES = (
-    "A model that stays as it is",
-    "An adapter learns the first task",
-    "The next task comes",
-    "What is kept of each task",
-    "Which task is this image from?",
-    "Where it goes wrong",
-)
-_PAGES: tuple[Callable[[RunCard], None], ...] = (_freeze, _adapter, _next_task, _clusters, _retrieve, _mistakes)
+_INSIDE: dict[str, tuple[str, Callable[[RunCard, Way], None]]] = {
+    "patches": ("what one patch is", _patches),
+    "blocks": ("gates, and which blocks are adapted", _blocks),
+    "embedding": ("the numbers", _embedding),
+    "space": ("the mixture, and how many components it needs", _space),
+    "nearest": ("the component that won", _nearest),
+    "adapter": ("the two thin matrices, earlier units, the next task", _adapter),
+    "head": ("with the task given", _head),
+    "answer": ("all answers of this run, and where it goes wrong", _answer),
+}

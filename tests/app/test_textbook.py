@@ -42,7 +42,8 @@ def test_block_norms_join_the_sites_of_a_block_and_leave_out_what_is_off():
 
 def test_numbers_on_the_pages_are_those_of_the_run():
     known = manifest()
-    assert "**4 patches**" in textbook.freeze(known) and "**4 numbers**" in textbook.freeze(known)
+    assert "**4 patches**" in textbook.patches(known) and "**4 numbers**" in textbook.embedding(known)
+    assert "**2 blocks**" in textbook.blocks(known)
     assert "**5 weights**" in textbook.adapter(known, [OWN], FOUND) and "50.0%" in textbook.adapter(known, [OWN], FOUND)
     assert "1 of 2 blocks" in textbook.adapter(known, [OWN], FOUND)
     assert "from **100.0%** to **25.0%**" in textbook.next_task(known, [OWN, OWN], FOUND)

@@ -1,4 +1,4 @@
-"""Retrieval errors and How it works in a real browser."""
+"""Retrieval errors in a real browser, and names from a run that would do harm."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from app.reading.cards import RECORDED_RUNS, RunCard
-from app.reading.tables import images, metrics, predictions
+from app.reading.tables import images, predictions
 from tests.app.evidence_run import evidence_run
 from tests.app.held_out_run import HELD_OUT, held_out_run
 from tests.unit.run_folder import write_run
@@ -117,26 +117,12 @@ def test_training_image_is_said_to_be_one(page, server):
     assert "was trained on" in page.get_by_test_id("stAlertContentError").inner_text()
 
 
-def test_six_steps_by_keyboard(page, server):
-    found = metrics(CARD)
-    opened(page, server, f"how?run={DEMO}", ".tower")
-    heading = page.get_by_role("heading", level=3)
-    seen = [heading.inner_text()]
-    for step, name in zip(range(2, 7), ("adapter", "next task", "clusters", "retrieve", "mistakes"), strict=True):
-        page.get_by_role("button", name=f"Next: {name}").wait_for(timeout=15_000)
-        page.keyboard.press("n")
-        heading.filter(has_text=f"{step}.").wait_for(timeout=15_000)
-        seen.append(heading.inner_text())
-    assert len(set(seen)) == 6 and query(page)["step"] == "6"
-    assert f"{found['mistakes']:,} of {found['images']:,}" in page.get_by_test_id("stMain").inner_text()
-    page.locator(".thumbnails a").first.click()
-    page.wait_for_url("**/errors?*image=*")
-
-
-@pytest.mark.parametrize("path", ["errors?run=hostile&image=0", "how?run=hostile&step=5"])
-def test_names_from_a_run_are_shown_as_text(page, server, path):
-    opened(page, server, path)
-    page.locator(".why").filter(has_text=HOSTILE[:20]).wait_for()
+@pytest.mark.parametrize(
+    ("path", "shown"), [("errors?run=hostile&image=0", ".why"), ("how?run=hostile&image=1&step=8", ".way .words")]
+)
+def test_names_from_a_run_are_shown_as_text(page, server, path, shown):
+    opened(page, server, path, shown)
+    page.locator(shown).filter(has_text=HOSTILE[:20]).wait_for()
     page.wait_for_timeout(1000)
     assert page.evaluate("window.hacked") is None
     assert page.locator('img[src$="/x"], .katex').count() == 0

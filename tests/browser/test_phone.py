@@ -30,7 +30,7 @@ HOLD_MS = 700  # a finger that rests longer than this asks for a selection
 # What each page is for: it must be there, within the width of the screen. A new page says here what that is.
 MAIN = {
     "start": "canvas.points",
-    "how": ".tower .block",
+    "how": ".way .stage.current svg",
     "lessons": ".stButton button",
     "map": "canvas.points",
     "forgetting": ".js-plotly-plot",
