@@ -174,7 +174,7 @@ def _stages(
     known, changes, found = manifest(card), gates(card), metrics(card)
     counts = component_counts(card)
     looked_up = answer.component >= 0
-    no_task = "No task is looked up: the scores of all classes are compared, and the task is that of the best class."
+    no_task = "No task is looked up before the answer: it follows from the class that the heads choose."
     texts: dict[str, tuple[str, bool]] = {
         "patches": (textbook.patches(known), False),
         "blocks": (f"{textbook.blocks(known)} {_LIT[kind]}".strip(), False),

@@ -113,6 +113,7 @@ class Picture {
     const { step, ...rest } = data;
     const { palette } = readTheme(this.root, data.palettes);
     palette.colours.forEach((colour, task) => this.root.style.setProperty(`--task-${task}`, colour));
+    this.root.classList.toggle("dark", palette === data.palettes.dark);
     const now = JSON.stringify(rest);
     if (now !== this.drawn) this.draw(data);
     this.drawn = now;
