@@ -2,8 +2,9 @@
 
 Published: TAPS (arXiv 2203.16708) has one score s per gate, gate = 1[s ≥ τ] with τ = 0.1; s starts at 0.15 and gets the
 straight-through gradient, so a gate that is closed still learns. Selective LoRA (arXiv 2501.15377) puts the same
-indicator on LoRA. Our decision: with a budget the gates with the highest scores stay open, fewer and fewer of them
-until exactly as many are left as were asked for, and a gate that was closed stays closed.
+indicator on LoRA. Our decisions: with a budget the gates with the highest scores stay open, fewer and fewer of them
+until exactly as many are left as were asked for, and a gate that was closed stays closed; without one no optimiser
+moves the scores, they are computed from how strongly the loss pulls at each gate, and from λ (`Gates.weigh`).
 """
 
 from __future__ import annotations
@@ -73,16 +74,25 @@ class Gates(nn.Module):
             self.closed[ranked[:surplus]] = True
 
     def settle(self) -> None:
-        """Fix the gates as they are until `reopen`; a budget that is not met yet is met now."""
+        """Fix the gates as they are; a budget that is not met yet is met now."""
         if self.budget is not None:
             self.keep(self.budget)
         self.settled = True
         self.scores.requires_grad_(False)
 
-    def reopen(self) -> None:
-        """Let scores learn again; gates that a budget closed stay closed."""
-        self.settled = False
-        self.scores.requires_grad_(True)
+    @torch.no_grad()
+    def weigh(self, pulls: Tensor, price: float) -> None:
+        """Without a budget: set the scores by the pull |dL/dgate| at each gate, (gates,), and the price λ > 0.
+
+        score = τ · c / λ, with c the share of the sum of all pulls that this gate and all weaker ones hold (our
+        decision). To first order the loss changes by a gate's pull when it closes: so the weakest gates close whose
+        pulls together are less than λ of the sum. At λ = 1 the strongest gate is left alone, above it none; how many
+        close depends on the order and proportions of the pulls, and neither on their scale nor on the number of steps.
+        """
+        assert self.budget is None, "a budget closes gates by rank"
+        order = pulls.sort(stable=True).indices
+        held = pulls[order].double().cumsum(0)
+        self.scores[order] = (THRESHOLD * (held / held[-1]) / price).to(self.scores.dtype)
 
     def sparsity(self) -> Tensor:
         """(1/N) Σ|s|, the penalty of TAPS."""

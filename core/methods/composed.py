@@ -117,7 +117,7 @@ class ComposedAdapters(Gated, TaskAdapters):
         return super().loss(tokens, labels, step)
 
     def penalties(self, step: Step) -> dict[str, Tensor]:
-        return {"sparsity": self.gate_penalty(self.block_gates[step.task], step)} if self.selective else {}
+        return self.gate_penalties(self.block_gates[step.task], step) if self.selective else {}
 
     def end_task(self, task: int, inputs: Inputs) -> None:
         if self.selective:

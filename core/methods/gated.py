@@ -1,9 +1,11 @@
 """Shared by the methods with gates: their options, how a budget is met while training, and the history that is kept.
 
 Published: one indicator per gate, learned with the straight-through gradient and the penalty (λ/N) Σ|s| (core.adapters.
-gates). Our decisions: λ counts only after a warm-up, because with ΔW = 0 a score gets no gradient from the task; after
-a share of the steps (`settled`) gates stay as they are, so that the rest of the training computes open ones alone; a
-budget is met by closing gates on a schedule, and the ways of choosing that compete with learning it.
+gates). Our decisions: gates close only after a warm-up, because with ΔW = 0 a score gets no gradient from the task.
+With a budget, scores learn as published, gates close on a schedule until a share of the steps (`settled`), and other
+ways of choosing compete with learning. Without a budget, λ weighs the pulls that were seen in the warm-up, once: Adam
+moves a score by the learning rate whatever λ is, and that left all gates open (docs/methods.md has the figures). Once
+gates stay as they are, the rest of the training computes open ones alone.
 """
 
 from __future__ import annotations
@@ -26,6 +28,8 @@ from core.methods.base import Method, Step
 
 _POINTS = 40
 """About this many moments of a task's training are kept in the history."""
+_ENOUGH = 3
+"""Steps in which gates were pulled at before λ decides: a single batch says little, and at ΔW = 0 there is no pull."""
 
 
 class GateOptions(Section):
@@ -40,11 +44,13 @@ class GateOptions(Section):
     """Which gates fill the budget: those with the best learned scores; drawn by the seed; the last ones; or those whose
     weights had the largest gradients until the warm-up's end."""
     sparsity: float = Field(0.3, ge=0)
-    """λ, the weight of the penalty on the scores; the papers try 0.1, 0.3 and 1."""
+    """λ, the price of an open gate: without a budget, the weakest gates close that hold less than this share of the
+    pull on the loss (0 closes none, 1 all but the strongest); with one, the weight of the penalty on learned scores.
+    The papers try 0.1, 0.3 and 1."""
     warmup: float = Field(0.2, ge=0, le=1)
-    """Share of a task's steps before the penalty counts, and before a budget closes a gate."""
+    """Share of a task's steps before any gate closes."""
     settled: float = Field(0.7, gt=0, le=1)
-    """Share of a task's steps after which gates stay as they are, and a budget is met."""
+    """Share of a task's steps after which a budget is met, and gates stay as they are."""
 
     @field_validator("active_blocks", mode="before")
     @classmethod
@@ -89,9 +95,16 @@ class Gated(Method):
         sites, per = self.adapter_sites(), self.options.gates_per
         return Gates(sites, per, self.options.budget(len(gate_names(sites, per)))).to(self.device)
 
-    def gate_penalty(self, gates: Gates, step: Step) -> Tensor:
-        """λ times the sparsity of the scores, from the end of the warm-up on."""
-        return (self.options.sparsity if step.fraction >= self.options.warmup else 0.0) * gates.sparsity()
+    def trainable(self) -> list[nn.Parameter]:
+        """Without a budget scores are weighed, not trained: they get gradients, but the optimiser leaves them alone."""
+        weighed = {id(gates.scores) for gates in self.modules() if isinstance(gates, Gates) and gates.budget is None}
+        return [parameter for parameter in super().trainable() if id(parameter) not in weighed]
+
+    def gate_penalties(self, gates: Gates, step: Step) -> dict[str, Tensor]:
+        """Where scores are trained, λ times their sparsity from the end of the warm-up on."""
+        if gates.budget is None:
+            return {}
+        return {"sparsity": (self.options.sparsity if step.fraction >= self.options.warmup else 0.0) * gates.sparsity()}
 
 
 def fixed_choice(options: GateOptions, sites: Sequence[Site], seed: int) -> frozenset[str] | None:
@@ -112,7 +125,7 @@ class Gating:
     def __init__(
         self, gates: Gates, weights: Mapping[Site, Sequence[nn.Parameter]], options: GateOptions, seed: int
     ) -> None:
-        """`weights` are the trained tensors behind each site; those of gates that a budget closes become zero."""
+        """`weights` are the trained tensors behind each site; those of gates that are closed for good become zero."""
         self.gates, self.weights, self.options = gates, weights, options
         self.history: dict[str, Any] = {"steps": [], "scores": {name: [] for name in gates.names}}
         self._squares = torch.zeros(len(gates), device=gates.scores.device)
@@ -127,6 +140,8 @@ class Gating:
         elif options.selection == "gradient":
             gates.scores.requires_grad_(False)
             self._watch_gradients()
+        elif gates.budget is None:
+            self._hooks.append(gates.scores.register_post_accumulate_grad_hook(self._note_pull))
 
     def before(self, step: Step) -> None:
         """What is due before a training step: the schedule, and a point of the history."""
@@ -137,9 +152,9 @@ class Gating:
             self._record(step.step)
 
     def finish(self) -> None:
-        """Training is over: a budget is met, however short it was."""
-        if self.options.selection == "gradient" and not self.gates.settled:
-            self._take_gradients()
+        """Training is over: gates are closed as they should be, however short it was."""
+        if not self.gates.settled:
+            self._decide()
         self.settle()
         self._record(self._steps)
 
@@ -152,9 +167,10 @@ class Gating:
 
     def _move(self, step: Step) -> None:
         options, gates = self.options, self.gates
-        if options.selection == "gradient":
-            if step.fraction >= options.warmup and self._steps_noted:
-                self._take_gradients()
+        if options.selection == "gradient" or gates.budget is None:
+            enough = 1 if options.selection == "gradient" else _ENOUGH
+            if step.fraction >= options.warmup and self._steps_noted >= enough:
+                self._decide()
                 self.settle()
         elif step.fraction >= options.settled:
             self.settle()
@@ -163,9 +179,7 @@ class Gating:
             self._clear_closed()
 
     def _clear_closed(self) -> None:
-        """Set the weights of gates that a budget closed to zero: those gates never open again."""
-        if self.gates.budget is None:
-            return
+        """Set the weights of closed gates to zero: those gates never open again."""
         kept = set(self.gates.open_sites())
         for site, parameters in self.weights.items():
             for parameter in parameters if site not in kept else ():
@@ -185,9 +199,21 @@ class Gating:
     def _count(self, gradient: Tensor) -> None:
         self._steps_noted += 1
 
-    def _take_gradients(self) -> None:
-        """Scores become the root mean square over steps of the norm of each gate's gradients."""
-        self.gates.scores.data = (self._squares / max(1, self._steps_noted)).sqrt()
+    def _note_pull(self, scores: Tensor) -> None:
+        """A gate's gradient, of this step; steps in which nothing pulls at any gate, as at the start, do not count."""
+        assert scores.grad is not None
+        if scores.grad.any():
+            self._squares += scores.grad.float().square()
+            self._steps_noted += 1
+        scores.grad = None
+
+    def _decide(self) -> None:
+        """Set scores where they are not learned: by what was seen in the steps so far, as root mean squares."""
+        seen = (self._squares / max(1, self._steps_noted)).sqrt()
+        if self.options.selection == "gradient":
+            self.gates.scores.data = seen
+        elif self.gates.budget is None and self._steps_noted and self.options.sparsity:
+            self.gates.weigh(seen, self.options.sparsity)
 
     def _record(self, step: int) -> None:
         """Scores now; None for a gate that a budget has closed."""

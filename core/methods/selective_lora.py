@@ -4,7 +4,8 @@ Published: Selective LoRA (arXiv 2501.15377) puts TAPS' indicator on LoRA blocks
 straight-through gradient; TAPS (arXiv 2203.16708) gives the scores' start (0.15), τ = 0.1, and the loss
 cross-entropy + (λ/N) Σ|s|. Our decisions: on a stream every task trains the one adapter, as in `sequential`, so
 that the two differ by the gates alone; α scales the update where the paper has α/r; and those of core.methods.gated,
-among them the exact budget `active_blocks`, which the first task fills for the whole stream.
+among them the exact budget `active_blocks`. The first task chooses the gates for the whole stream: a block that it
+leaves closed is never changed.
 """
 
 from __future__ import annotations
@@ -32,8 +33,6 @@ class SelectiveLora(Gated, OneAdapter):
         super().grow(task, generator)
         if task == 0:
             self.block_gates = self.new_gates()
-        elif self.block_gates.budget is None:
-            self.block_gates.reopen()
         adapter = self.bank.adapters[0]
         weights = {site: adapter.parameters_at(site) for site in self.bank.sites}
         self.gating = Gating(self.block_gates, weights, self.options, self.config.seed)
@@ -50,7 +49,7 @@ class SelectiveLora(Gated, OneAdapter):
         return super().loss(tokens, labels, step)
 
     def penalties(self, step: Step) -> dict[str, Tensor]:
-        return {"sparsity": self.gate_penalty(self.block_gates, step)}
+        return self.gate_penalties(self.block_gates, step)
 
     def end_task(self, task: int, inputs: Inputs) -> None:
         self.gating.finish()
@@ -59,7 +58,7 @@ class SelectiveLora(Gated, OneAdapter):
         return {**super().gates(task), "blocks": {**self.block_gates.describe(), "history": self.gating.history}}
 
     def adapter_state(self, task: int) -> dict[str, Tensor]:
-        """Without the adapters of gates that a budget closed: they are zero and cost no bytes."""
+        """Without the adapters of closed gates: they are zero and cost no bytes."""
         return {key: value for key, value in super().adapter_state(task).items() if key not in self._cleared()}
 
     def load_trained(self, task: int, adapter: Mapping[str, Tensor], head: Mapping[str, Tensor]) -> None:
@@ -69,9 +68,7 @@ class SelectiveLora(Gated, OneAdapter):
         self.gating.settle()
 
     def _cleared(self) -> set[str]:
-        """Names in `state_dict` of what a budget closed."""
-        if self.block_gates.budget is None:
-            return set()
+        """Names in `state_dict` of the adapters of closed gates."""
         closed = {site.name for site in self.bank.sites} - {site.name for site in self.block_gates.open_sites()}
         return {f"bank.adapters.0.{part}.{name}" for part in ("down", "up") for name in closed}
 

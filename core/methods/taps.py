@@ -68,7 +68,7 @@ class Taps(Gated, TaskAdapters):
         return super().loss(tokens, labels, step)
 
     def penalties(self, step: Step) -> dict[str, Tensor]:
-        return {"sparsity": self.gate_penalty(self.residuals[step.task].gates, step)}
+        return self.gate_penalties(self.residuals[step.task].gates, step)
 
     def end_task(self, task: int, inputs: Inputs) -> None:
         self.gating.finish()
