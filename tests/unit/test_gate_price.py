@@ -88,7 +88,7 @@ def falls_from_most_to_few(name: str, stream: str, seed: int, steps: int) -> Non
     counts = [len(gates_of(trained(name, stream, seed, steps, sparsity=price)).active()) for price in PRICES]
     told = f"{name}, {stream}, seed {seed}, {steps} steps: {counts} of 24"
     assert counts[0] > counts[1] > counts[2], told
-    assert counts[0] >= 16 and counts[2] <= 2, told
+    assert counts[0] > 12 and counts[2] <= 2, told
 
 
 @pytest.fixture(params=["split-digits", "split-fashion", "omniglot-small.zip", "cifar100-subset.zip"])
