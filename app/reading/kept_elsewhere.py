@@ -69,6 +69,11 @@ class Trained:
     def dial(self) -> Mapping[str, Any]:
         return self.metrics["dial"]
 
+    @property
+    def classes(self) -> list[str]:
+        """The held-out ones, which labels and answers are positions in."""
+        return list(self.dial["classes"])
+
     def at(self, measure: str, strength: float) -> float:
         """A measure of the dial; NaN where it was not taken."""
         strengths, values = self.dial["strengths"], self.dial.get(measure)
@@ -104,12 +109,12 @@ class Setting:
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """Settings that learned the same classes and hold out the same."""
+    """Settings of one stream that hold out as many classes; the same ones in a recorded sweep."""
 
     title: str
     backbone: BackboneInfo
     classes: tuple[str, ...]
-    """The held-out ones."""
+    """Those that any of the runs holds out."""
     settings: tuple[Setting, ...]
     date: str = ""
     planned: int = 0
@@ -195,15 +200,18 @@ class ClassLoss:
 
 
 def class_losses(found: Comparison, setting: Setting, probe: str, strength: float) -> list[ClassLoss]:
-    """Every held-out class, that which lost most first; means over the setting's seeds."""
+    """Every held-out class, that which lost most first; means over those of the setting's seeds that hold it out."""
     losses = []
-    for label, name in enumerate(found.classes):
-        ends = [[], []]  # type: list[list[float]]
+    for name in found.classes:
+        before, after = [], []
         for run in setting.runs:
+            label = run.classes.index(name) if name in run.classes else -1
             rows = run.answers.label == label
-            for end, at in zip(ends, (0.0, strength), strict=True):
-                end.append(float((_given(run, probe, at)[rows] == label).mean()) if rows.any() else float("nan"))
-        losses.append(ClassLoss(name, float(np.mean(ends[0])), float(np.mean(ends[1]))))
+            if rows.any():
+                before.append((_given(run, probe, 0.0)[rows] == label).mean())
+                after.append((_given(run, probe, strength)[rows] == label).mean())
+        if before:
+            losses.append(ClassLoss(name, float(np.mean(before)), float(np.mean(after))))
     return sorted(losses, key=lambda loss: loss.after - loss.before)
 
 
@@ -294,14 +302,17 @@ def _kind(options: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def own(cards: Iterable[RunCard]) -> dict[str, Comparison]:
-    """Of the finished runs among `cards`, those with held-out classes, by a name for what they learned and held out."""
+    """Of the finished runs among `cards`, those with held-out classes, by a name for their stream and backbone.
+
+    Which classes are held out may differ by seed.
+    """
     grouped: dict[str, dict[str, list[tuple[RunCard, Trained]]]] = {}
     for card in cards:
         dial = tables.metrics(card).get("dial") if card.ready else None
         if not isinstance(dial, Mapping) or "readout" not in dial:
             continue
         config = {key: value for key, value in tables.manifest(card).config.items() if key not in ("seed", "title")}
-        what = f"{card.stream}, {len(dial['classes'])} classes held out: {', '.join(dial['classes'])}"
+        what = f"{card.stream}, {len(dial['classes'])} classes held out, {card.backbone}"
         grouped.setdefault(what, {}).setdefault(json.dumps(config, sort_keys=True), []).append((card, _trained(card)))
     return {what: _of_runs(what, alike) for what, alike in grouped.items()}
 
@@ -323,8 +334,9 @@ def _of_runs(what: str, alike: Mapping[str, Sequence[tuple[RunCard, Trained]]]) 
         kind, _ = _kind({"name": card.method, **config.get("method", {})})
         start = str(config.get("training", {}).get("head_start", "zero"))
         settings.append(Setting(card.name, card.title, kind, start, tuple(run for _, run in members)))
-    first = next(iter(alike.values()))[0]
-    return Comparison(what, tables.manifest(first[0]).backbone, tuple(first[1].dial["classes"]), tuple(settings))
+    first = next(iter(alike.values()))[0][0]
+    names = sorted({name for setting in settings for run in setting.runs for name in run.classes})
+    return Comparison(what, tables.manifest(first).backbone, tuple(names), tuple(settings))
 
 
 def _answers(table: pa.Table) -> Answers:

@@ -6,7 +6,9 @@ Weights of the adapters are random: costs do not depend on what was learned.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from statistics import median
 from typing import Any
 
 import torch
@@ -79,10 +81,13 @@ def random_images(backbone: Backbone, count: int) -> Tensor:
 
 
 def four_ways(
-    config: BackboneConfig, every: Sequence[Site], opened: Sequence[Site], rank: int, batch: int = 32, repeats: int = 9
+    config: BackboneConfig, every: Sequence[Site], opened: Sequence[Site], rank: int, batch: int = 16, rounds: int = 7
 ) -> dict[str, Any]:
-    """`rows`, AnswerCost of the frozen model, LoRA at `every` site, LoRA at the `opened` ones beside the weights
-    ("gated") and folded into them ("merged"); and the `device`. Raises UserError where the backbone cannot be had.
+    """`rows`, AnswerCost of the frozen model, LoRA at `every` site ("unmerged"), LoRA at the `opened` ones beside the
+    weights ("gated") and folded into them ("merged"); and the `device`, `threads` and `batch`.
+
+    The four take turns, so that a machine that is busy for a while slows all of them alike; times are medians over the
+    `rounds`. Raises UserError where the backbone cannot be had.
     """
     device = pick_device("auto")
     frozen = load_backbone(config, None, device)
@@ -91,10 +96,22 @@ def four_ways(
     folded = merged(frozen, gated)
     with torch.inference_mode():
         gap = float((folded(images) - frozen(images, gated)).abs().max())
+    ways: dict[str, tuple[Backbone, Updates | None, int]] = {
+        "frozen": (frozen, None, 0),
+        "unmerged": (frozen, whole, stored_bytes(whole)),
+        "gated": (frozen, gated, stored_bytes(gated)),
+        "merged": (folded, None, stored_bytes(gated)),
+    }
+    taken: dict[str, list[float]] = {what: [] for what in ways}
+    for turn in range(rounds + 1):
+        for what, (backbone, updates, _) in ways.items():
+            ms = milliseconds_per_image(partial(backbone, updates=updates), images, repeats=1, warm_up=0)
+            if turn:  # the first round only warms up
+                taken[what].append(ms)
     rows = [
-        asdict(answer_cost("frozen", frozen, None, images, repeats)),
-        asdict(answer_cost("unmerged", frozen, whole, images, repeats, stored_bytes(whole))),
-        asdict(answer_cost("gated", frozen, gated, images, repeats, stored_bytes(gated))),
-        asdict(answer_cost("merged", folded, None, images, repeats, stored_bytes(gated))) | {"gap": gap},
+        AnswerCost(what, flops_per_image(partial(backbone, updates=updates), images), median(taken[what]), stored)
+        for what, (backbone, updates, stored) in ways.items()
     ]
-    return {"rows": rows, "device": device.type, "threads": torch.get_num_threads(), "batch": batch}
+    rows[-1] = replace(rows[-1], gap=gap)
+    told = {"device": device.type, "threads": torch.get_num_threads(), "batch": batch}
+    return {"rows": [asdict(row) for row in rows], **told}

@@ -73,7 +73,7 @@ def _blocks(found: Comparison, chosen: Setting, run: Trained) -> None:
 def _classes(found: Comparison, chosen: Setting, run: Trained, wanted: Asked) -> None:
     st.subheader("Which classes lost most", anchor=False)
     losses = kept_elsewhere.class_losses(found, chosen, wanted.probe, wanted.strength)
-    if all(np.isnan(loss.after) for loss in losses):
+    if not losses:
         st.markdown("The answers to the held-out images were not kept.")
         return
     ground = plots.theme()
@@ -85,7 +85,7 @@ def _classes(found: Comparison, chosen: Setting, run: Trained, wanted: Asked) ->
     figure = plots.bars(bars, [plots.text(loss.name) for loss in losses], ground, titles=("", "answered right"))
     said = ", ".join(f"{loss.name} {loss.before:.0%} to {loss.after:.0%}" for loss in losses)
     plots.draw(figure, key="kept-classes", alt=f"Answered right before and after: {said}.")
-    _images(found, kept_elsewhere.changed(run, wanted.probe, wanted.strength), run, len(run.answers.label))
+    _images(kept_elsewhere.changed(run, wanted.probe, wanted.strength), run, len(run.answers.label))
     caption(
         "for every class held out, the share of its images that is answered right by the frozen model and at the "
         "dial's share of the update, in the mean over seeds; below, the images of one seed whose answer changed.",
@@ -94,7 +94,7 @@ def _classes(found: Comparison, chosen: Setting, run: Trained, wanted: Asked) ->
     )
 
 
-def _images(found: Comparison, changed: list[Changed], run: Trained, asked: int) -> None:
+def _images(changed: list[Changed], run: Trained, asked: int) -> None:
     """Before and after, those first that were right before."""
     if not changed:
         st.markdown(f"Every one of the {asked} images is answered as the frozen model answered it.")
@@ -111,7 +111,7 @@ def _images(found: Comparison, changed: list[Changed], run: Trained, asked: int)
             sheets[each.sheet] = read_sheet(run.pictures, each.sheet)
         picture = cut(sheets[each.sheet], each.cell, run.pictures)
         pictures.append(picture.resize((_WIDE, _WIDE), Image.Resampling.NEAREST))
-        captions.append(layout.plain(f"{found.classes[each.before]} → {found.classes[each.after]}"))
+        captions.append(layout.plain(f"{run.classes[each.before]} → {run.classes[each.after]}"))
     st.image(pictures, caption=captions, width=_WIDE)
     if len(changed) > _SHOWN:
         st.caption(f"The first {_SHOWN} of {len(changed)} are shown.")

@@ -35,7 +35,7 @@ def offer(found: Comparison, chosen: Setting) -> None:
         return
     st.markdown(
         f"For “{layout.plain(chosen.title)}”, with {len(opened)} matrices changed: the same images are answered in "
-        "four ways, on this machine, now. It takes a few seconds."
+        "four ways, on this machine, now. It takes some seconds, more on a busy machine."
     )
     every = [f"{block}/{name}" for block in range(found.backbone.depth) for name in block_maps.ORDER]
     key = f"kept-timing-{chosen.key}"
@@ -70,7 +70,7 @@ def offer(found: Comparison, chosen: Setting) -> None:
         hide_index=True,
     )
     caption(
-        f"{measured['batch']} images at once, the median of a few passes ({measured['device']}, "
+        f"{measured['batch']} images at once, the median of rounds in which the four take turns ({measured['device']}, "
         f"{measured['threads']} threads), with random adapters of rank {_RANK} at these places: what was "
         "learned changes no cost.",
         "that the folded model takes the frozen one's work and, within what a busy machine varies, its time.",
