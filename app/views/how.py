@@ -30,6 +30,7 @@ _STYLE = """<style>
   border: 1px solid #8a8f9880; border-radius: 4px; font-size: .75rem; font-variant-numeric: tabular-nums;
   background: color-mix(in srgb, #0072b2 var(--change, 0%), transparent); }
 .tower .block.changed { border-color: #0072b2; }
+.tower .block.against { background: color-mix(in srgb, #d55e00 var(--change, 0%), transparent); }
 .tower .note { opacity: .75; }
 .shares { display: grid; grid-template-columns: max-content 1fr max-content; gap: 2px 10px; align-items: center;
   font-size: .9rem; font-variant-numeric: tabular-nums; max-width: 48rem; }
@@ -257,14 +258,24 @@ def _earlier(card: RunCard, found: Way) -> None:
         st.markdown("No units of earlier tasks are borrowed here.")
         return
     names = task_names(card)
-    st.markdown("Units of earlier tasks and how strongly each is borrowed (its own units count 1):")
-    _shares(
-        [
-            (f"task {task + 1} · {names[task]}: strongest of {len(units)}", float(units[np.argmax(np.abs(units))]))
-            for task, units in enumerate(update.earlier)
-            if len(units)
-        ]
+    most = max(float(np.abs(units).max(initial=0)) for units in update.earlier) or 1.0
+    st.markdown(
+        "One square per unit of an earlier task, coloured by how strongly it is borrowed here: blue added, orange "
+        f"taken away. The strongest counts **{most:.2g}**, where each of the task's own units counts 1."
     )
+    rows = "".join(
+        f'<span class="name" title="{escape(names[task])}">{task + 1} · {escape(names[task])}</span>'
+        f'<span class="blocks">{"".join(_unit(float(unit), most) for unit in units)}</span>'
+        f'<span class="note">{len(units)} units</span>'
+        for task, units in enumerate(update.earlier)
+        if len(units)
+    )
+    st.html(f'{_STYLE}<div class="tower" role="group" aria-label="Earlier units">{rows}</div>')
+
+
+def _unit(coefficient: float, most: float) -> str:
+    share, sign = 70 * abs(coefficient) / most, "against" if coefficient < 0 else "changed"
+    return f'<span class="block {sign}" style="--change: {share:.0f}%" title="{coefficient:.2g}"></span>'
 
 
 def _head(card: RunCard, found: Way) -> None:

@@ -19,7 +19,7 @@ LINKS = 2 * int(os.environ.get("FUZZ", "1"))
 KEYS = (
     *("run", "t", "backbone", "blocks", "by", "cell", "colour", "components", "concentration", "covariance", "data"),
     *("dimensions", "epochs", "folder", "from", "image", "limit", "method", "mixture", "of", "order", "rank", "runs"),
-    *("seed", "settings", "shortlist", "show", "side", "space", "start", "step", "stream", "tasks", "with"),
+    *("seed", "settings", "shortlist", "show", "side", "site", "space", "start", "step", "stream", "tasks", "with"),
     *("budget", "heldout", "lost", "strength"),
 )
 VALUES = (

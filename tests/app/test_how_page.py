@@ -143,6 +143,15 @@ def test_the_address_says_image_stage_site_and_time() -> None:
     assert test.query_params["site"] == "9/q" and drawn(test)["update"]["site"] == "9/q"
 
 
+def test_every_earlier_unit_is_shown_with_its_coefficient() -> None:
+    card = card_of("proteus-split-digits")
+    answers = predictions(card).after(4)
+    image = int(answers.image[answers.retrieved_task == 4][0])
+    html = " ".join(element.proto.body for element in shown(run=card.name, step="6", image=str(image)).get("html"))
+    assert '<span class="note">16 units</span>' in html and html.count('<span class="note">4 units</span>') == 3
+    assert html.count("title=") > 28 and "No units of earlier tasks" not in html
+
+
 @pytest.mark.parametrize("query", [{"step": "0"}, {"step": "x", "image": "x"}, {"image": "99999", "site": "0/q"}])
 def test_an_address_that_fits_nothing_still_shows_a_picture(query: dict[str, str]) -> None:
     assert drawn(shown(run="proteus-split-digits", **query))["step"] == 0

@@ -19,18 +19,15 @@ export function drawing(key, way, missing) {
   return shape(
     "svg",
     { viewBox: `0 0 ${SIDE} ${SIDE}`, "aria-hidden": "true" },
-    ...(first ? [] : wire(0)),
-    ...(last ? [] : wire(SIDE - 28)),
+    ...(first ? [] : [wire(0)]),
+    ...(last ? [] : [wire(SIDE - 28)]),
     ...parts,
   );
 }
 
-/** A piece of the wire, along which something runs. @param {number} from */
+/** A piece of the wire. @param {number} from */
 function wire(from) {
-  return [
-    shape("path", { class: "wire", d: `M${from} ${MIDDLE}h28` }),
-    shape("circle", { class: "pulse", cx: from + 1, cy: MIDDLE, r: 4 }),
-  ];
+  return shape("path", { class: "wire", d: `M${from} ${MIDDLE}h28` });
 }
 
 function absent() {

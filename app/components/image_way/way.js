@@ -115,11 +115,13 @@ class Picture {
     palette.colours.forEach((colour, task) => this.root.style.setProperty(`--task-${task}`, colour));
     this.root.classList.toggle("dark", palette === data.palettes.dark);
     const now = JSON.stringify(rest);
-    if (now !== this.drawn) this.draw(data);
+    const anew = now !== this.drawn;
+    if (anew) this.draw(data);
     this.drawn = now;
     // An address that lags behind the reader's own steps moves nothing; one that changed by a link does.
     const lags = this.sent >= 0 || step === this.asked;
-    this.show(this.step >= 0 && lags ? this.step : step);
+    const to = this.step >= 0 && lags ? this.step : step;
+    if (anew || to !== this.step) this.show(to);
     if (step === this.sent) this.sent = -1;
     this.asked = step;
   }
@@ -130,7 +132,7 @@ class Picture {
     this.world.replaceChildren(
       ...data.stages.map(({ key, missing }) => {
         const stage = make("div", missing ? "stage missing" : "stage");
-        stage.append(drawing(key, data, missing));
+        stage.append(drawing(key, data, missing), ...pulses(key));
         return stage;
       }),
     );
@@ -226,6 +228,16 @@ class Picture {
     this.rest();
     this.go(this.step - Math.sign(moved));
   }
+}
+
+/**
+ * What runs along the wire on both sides of a stage. These are elements beside the drawing: inside it, each frame of
+ * theirs would paint the drawing anew.
+ * @param {string} key of the stage
+ */
+function pulses(key) {
+  const ends = ["in", "out"].filter((end) => !(key === "patches" && end === "in") && !(key === "answer" && end === "out"));
+  return ends.map((end) => make("span", `pulse ${end}`));
 }
 
 /** Text with **strong** and *emphasised* words. @param {string} text */
