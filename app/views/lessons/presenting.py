@@ -25,7 +25,7 @@ _STYLE = """<style>
 .stMain h1 { font-size: 2.2rem; } .stMain h3 { font-size: 2rem; }
 .stMain .st-key-lesson-invitation { max-width: 60rem; }
 [class*="st-key-lesson-step"] { max-width: 72rem !important; }
-.qr { background: white; display: inline-block; padding: 4px; border-radius: 6px; } .qr svg { display: block; }
+.qr { background: white; border-radius: 6px; width: 100%; }
 @media (max-width: 640px) { .stMain .stMarkdown p, .stMain .stMarkdown li { font-size: 1.15rem; } }
 </style>"""
 
@@ -70,7 +70,8 @@ def invitation(found: Lesson, at: int) -> None:
 
     st.divider()
     with st.container(horizontal=True, vertical_alignment="center", key="lesson-invitation"):
-        st.html(f'<div class="qr">{segno.make(address(), error="m", micro=False).svg_inline(scale=4)}</div>', width=200)
+        code = segno.make(address(), error="m", micro=False).svg_data_uri(scale=5, border=2, light="white")
+        st.html(f'<img class="qr" alt="A code that opens this step" src="{code}">', width=220)
         with st.container():
             st.markdown(f"**Join:** `{address()}`")
             step = found.steps[at]
