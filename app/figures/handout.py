@@ -25,7 +25,9 @@ figcaption, footer { font-size: 8pt; color: #555; }
 .steps { columns: 2; column-gap: 8mm; } section { break-inside: avoid-column; } footer { margin-top: 1em; }
 .answers { border-top: 1px solid #ccc; margin-top: .6em; font-size: 9pt; }
 dl { font-size: 9pt; } dt { font-weight: bold; float: left; margin-right: .4em; } dd { margin: 0 0 .15em; }
-@media print { body { margin: 0; padding: 0; } }
+@media print { body { margin: 0; padding: 0; font-size: 8.5pt; line-height: 1.3; max-width: none; }
+  svg { max-width: 18rem; }
+  h1 { font-size: 14pt; } h2 { font-size: 10pt; } dl, .answers { font-size: 7.5pt; } }
 @media screen and (max-width: 640px) { .steps { columns: 1; } }
 """
 
@@ -45,7 +47,7 @@ def handout(found: Lesson, runs: Mapping[str, RunCard]) -> str:
     steps = "".join(_section(found, step, runs, numbers) for step in found.steps)
     terms = list(dict.fromkeys(term for step in found.steps for term in lessons.terms_in(step.text)))
     words = lessons.glossary()
-    meanings = "".join(f"<dt>{escape(term)}</dt><dd>{escape(words[term])}</dd>" for term in terms)
+    meanings = "".join(f"<dt>{escape(words[term].name)}</dt><dd>{escape(words[term].means)}</dd>" for term in terms)
     settings = "<br>".join(escape(about(card)) for card in runs.values())
     return (
         f"<!doctype html><html lang='en'><meta charset='utf-8'><title>{escape(found.title)}</title>"

@@ -171,9 +171,8 @@ def _blocks(runs: Runs, card: RunCard, ground: Theme) -> Drawn | None:
     depth = norms.shape[1]
     rows = plots.task_ticks(task_names(card))
     hover = [[f"task {t + 1}, block {b}: {norms[t, b]:.2f}" for b in range(depth)] for t in range(len(norms))]
-    cells = [[f"{v:.1f}" if v else "" for v in row] for row in norms]
     figure = plots.heat_map(
-        norms, rows, [str(block) for block in range(depth)], ground, hover=hover, cells=cells,
+        norms, rows, [str(block) for block in range(depth)], ground, hover=hover,
         ends=(0.0, float(norms.max())), titles=("block", ""), bar="size of ΔW", bar_format=".2g",
     )  # fmt: skip
     return Drawn(figure, "Which blocks each task changed, and how much. Empty cells are frozen, or their gate is off.")

@@ -94,7 +94,7 @@ def _ticks(axis: dict[str, Any], ends: tuple[float, float]) -> list[tuple[float,
 
 
 def _number(value: float, form: str) -> str:
-    return f"{value:.0%}" if form.endswith("%") else f"{value:.4g}"
+    return format(value, form if form == ".1%" else ".0%") if form.endswith("%") else f"{value:.4g}"
 
 
 def _line(axes: _Axes, trace: dict[str, Any]) -> Iterator[str]:
@@ -121,6 +121,8 @@ def _line(axes: _Axes, trace: dict[str, Any]) -> Iterator[str]:
 def _bars(axes: _Axes, trace: dict[str, Any], place: int, groups: int, yaxis: dict[str, Any]) -> Iterator[str]:
     width = 0.74 / groups
     paint = trace["marker"]["color"]
+    written = re.search(r":(.+)}", trace.get("texttemplate", ""))
+    form = written[1] if written else yaxis["tickformat"]
     for at, (x, y) in enumerate(zip(trace["x"], trace["y"], strict=True)):
         if y is None:
             continue
@@ -129,7 +131,7 @@ def _bars(axes: _Axes, trace: dict[str, Any], place: int, groups: int, yaxis: di
         right, bottom = axes.at(start + width, 0)
         colour = paint if isinstance(paint, str) else paint[at]
         yield f'<rect x="{left:.1f}" y="{top:.1f}" width="{right - left - 2:.1f}" height="{bottom - top:.1f}" '
-        yield f'fill="{colour}"/>' + _words((left + right) / 2, top - 4, _number(y, yaxis["tickformat"]), "middle")
+        yield f'fill="{colour}"/>' + _words((left + right) / 2, top - 4, _number(y, form), "middle")
 
 
 def _heat(trace: dict[str, Any], layout: dict[str, Any]) -> Iterator[str]:

@@ -210,8 +210,8 @@ def _lesson(path: Path, changed: int) -> Lesson:
     return found
 
 
-def glossary() -> Mapping[str, str]:
-    """Term in small letters → what it means. Raises UserError when glossary.toml is not right."""
+def glossary() -> Mapping[str, Term]:
+    """Term in small letters → the term as it is written, and what it means. Raises UserError when glossary.toml is not right."""
     path = LESSONS / "glossary.toml"
     try:
         return _glossary(path, path.stat().st_mtime_ns)
@@ -220,12 +220,9 @@ def glossary() -> Mapping[str, str]:
 
 
 @lru_cache(maxsize=4)
-def _glossary(path: Path, changed: int) -> Mapping[str, str]:
+def _glossary(path: Path, changed: int) -> Mapping[str, Term]:
     del changed
-    return {
-        name.lower(): _validated(Term, {"name": name, "means": means}, path).means
-        for name, means in _toml(path).items()
-    }
+    return {name.lower(): _validated(Term, {"name": name, "means": means}, path) for name, means in _toml(path).items()}
 
 
 def terms_in(text: str) -> list[str]:
@@ -240,8 +237,9 @@ def with_terms(text: str) -> str:
     words = glossary()
 
     def marked(found: re.Match[str]) -> str:
-        means = words.get((found[2] or found[1]).strip().lower(), "")
-        return f'<abbr title="{escape(means)}" tabindex="0">{escape(found[1])}</abbr>'
+        term = words.get((found[2] or found[1]).strip().lower())
+        means = escape(term.means) if term else ""
+        return f'<abbr title="{means}" tabindex="0">{escape(found[1])}</abbr>'
 
     return _TERM.sub(marked, text.replace("<", "&lt;"))
 

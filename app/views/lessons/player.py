@@ -186,7 +186,7 @@ def _words(text: str) -> None:
     if terms:
         words = lessons.glossary()
         with st.expander("Words on this page", icon=":material/dictionary:"):
-            st.markdown("\n".join(f"- **{layout.plain(term)}**: {words[term]}" for term in terms))
+            st.markdown("\n".join(f"- **{layout.plain(words[term].name)}**: {words[term].means}" for term in terms))
 
 
 def _away(found: Lesson, runs: dict[str, RunCard]) -> None:

@@ -21,7 +21,7 @@ _STYLE = """<style>
   { display: none !important; }
 .stMain { font-size: 1.5rem; }
 .stMain .stMarkdown p, .stMain .stMarkdown li, .stMain .stRadio label p { font-size: 1.5rem; line-height: 1.5; }
-.stMain .stCaptionContainer p { font-size: 1.1rem; }
+.stMain .stCaptionContainer p, .stMain .stSlider label p { font-size: 1.1rem; }
 .stMain h1 { font-size: 2.2rem; } .stMain h3 { font-size: 2rem; }
 .stMain .st-key-lesson-invitation { max-width: 60rem; }
 [class*="st-key-lesson-step"] { max-width: 72rem !important; }
