@@ -211,7 +211,7 @@ def _lesson(path: Path, changed: int) -> Lesson:
 
 
 def glossary() -> Mapping[str, Term]:
-    """Term in small letters → the term as it is written, and what it means. Raises UserError when glossary.toml is not right."""
+    """Term in small letters → the term as written, and its meaning. Raises UserError where glossary.toml is wrong."""
     path = LESSONS / "glossary.toml"
     try:
         return _glossary(path, path.stat().st_mtime_ns)
