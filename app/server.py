@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pandas  # noqa: F401  Streamlit imports it with a page's first chart: two at once found it half imported
+import plotly.graph_objects  # noqa: F401
 import streamlit as st
 from starlette.middleware import Middleware
 
@@ -15,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from app.shell.access import Access
 from app.shell.sprites import thumbnail_routes
-from app.views import start  # noqa: F401  a second of imports that the first visitor shall not wait for
+from app.views import lessons, start  # noqa: F401  a second of imports that the first visitors shall not wait for
 
 SCRIPT = Path(__file__).with_name("main.py")
 
