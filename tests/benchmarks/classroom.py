@@ -46,6 +46,8 @@ class Pupil(Session):
                 await self._open(f"lesson={name}&step={step + 1}&show={step + 1}&a{step + 1}=1")
                 await self._until_done(ForwardMsg.FINISHED_SUCCESSFULLY, name)
                 self._tally.seconds.setdefault(name, []).append(time.monotonic() - began)
+                if lesson(name).steps[step].title not in self._tally.titles:
+                    self._tally.faults.append(f"{name}: step {step + 1} did not appear")
                 await self._look("lessons", min(end, time.monotonic() + self._rng.uniform(*LOOKED_AT_S)))
 
     async def _open(self, query: str) -> None:
