@@ -75,7 +75,8 @@ def test_every_page_opens_with_every_recorded_run(without: dict[str, str]) -> No
     assert not [name for name in found if name.endswith((" sweep", " data"))]
     for name, page in found.items():
         cannot = any("cannot be done here" in text for text in page["texts"])
-        assert cannot == name.endswith((" train", " try")), name
+        # On Kept elsewhere it is the button alone that measures an answer's time on this machine.
+        assert cannot == name.endswith((" train", " try", " kept")), name
         assert not any(
             "not installed" in text or "no answer" in text or "Traceback" in text for text in page["texts"]
         ), name
