@@ -31,7 +31,7 @@ HOLD_MS = 700  # a finger that rests longer than this asks for a selection
 MAIN = {
     "start": "canvas.points",
     "how": ".way .stage.current svg",
-    "lessons": ".stButton button",
+    "lessons": ".stButton button:visible",
     "map": "canvas.points",
     "forgetting": ".js-plotly-plot",
     "blocks": ".js-plotly-plot, .stMarkdown",
