@@ -14,6 +14,7 @@ from app.figures.kept_elsewhere import trade_off
 from app.figures.plots import picked_mark
 from app.reading import block_maps, kept_causes, kept_elsewhere
 from app.reading.kept_elsewhere import Place, Setting, spread
+from app.shell import layout
 from core.errors import UserError
 from core.kept_elsewhere import SWEEPS, known, read_rows, read_sweep
 from tests.app.opened_page import page
@@ -138,7 +139,7 @@ def test_the_dial_and_the_point_are_in_the_address():
 def test_a_point_of_every_kind_opens():
     for setting in {setting.kind: setting for setting in FASHION.settings}.values():
         test = shown(point=setting.key, strength="0.8")
-        assert test.header[0].value == setting.title
+        assert test.header[0].value == layout.plain(setting.title)
 
 
 def test_the_single_adapter_stands_beside_one_for_each_task():
