@@ -12,7 +12,7 @@ from app.figures import theory as theory_figures
 from app.figures.palette import ACCENT, Theme, colours
 from app.reading import block_maps, lesson_numbers, theory
 from app.reading.cards import RunCard
-from app.reading.tables import gates, manifest, metrics, task_names
+from app.reading.tables import component_counts, gates, manifest, metrics, task_names
 
 
 @dataclass(frozen=True)
@@ -153,9 +153,7 @@ def _distances(runs: Runs, card: RunCard, ground: Theme) -> Drawn | None:
 
 def _components(runs: Runs, card: RunCard, ground: Theme) -> Drawn | None:
     paint = colours(len(runs), ground)
-    shown = [
-        plots.Line(each.title, lesson_numbers.components(each), paint[at]) for at, each in enumerate(runs.values())
-    ]
+    shown = [plots.Line(each.title, component_counts(each), paint[at]) for at, each in enumerate(runs.values())]
     shown = [line for line in shown if line.values.any()]
     if not shown:
         return None

@@ -129,6 +129,16 @@ def open_sites(task: Gates) -> list[str]:
     return [f"{block}/{name}" for block, name in sorted(known, key=lambda site: (site[0], ORDER.index(site[1])))]
 
 
+USED = 0.01
+"""An earlier task's unit counts as used above this coefficient, where a task's own units count 1 (our decision)."""
+
+
+def coefficients(gates: Sequence[Gates]) -> np.ndarray:
+    """(units,): the size of every coefficient by which a task could take over a unit of an earlier one."""
+    sites = [site for task in gates for site in _sites(task).values()]
+    return np.array([abs(weight) for site in sites for earlier in site.get("reuse", []) for weight in earlier], float)
+
+
 def reuse(gates: Sequence[Gates]) -> np.ndarray:
     """(T, T): mean |coefficient| of task j's units (column) in task k (row), whose own units count 1; NaN for none."""
     matrix = np.full((len(gates), len(gates)), np.nan)

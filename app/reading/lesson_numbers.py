@@ -9,10 +9,7 @@ import numpy as np
 
 from app.reading import accuracy, block_maps, theory
 from app.reading.cards import RunCard
-from app.reading.tables import gates, images, manifest, metrics
-
-REUSED = 0.01
-"""A unit of an earlier task counts as used from this coefficient (our decision, as in How it works)."""
+from app.reading.tables import component_counts, gates, manifest, metrics
 
 
 def _metric(key: str) -> Callable[[RunCard], float]:
@@ -27,19 +24,6 @@ def accuracies(card: RunCard, kind: str = "class_incremental") -> np.ndarray:
     """(T, T) accuracy on every task (column) after every task (row); NaN where it was not measured."""
     found = accuracy.matrices(metrics(card), card.tasks)
     return found.get(kind, np.full((card.tasks, card.tasks), np.nan))
-
-
-def components(card: RunCard) -> np.ndarray:
-    """(T,) how many components of each task have images in them."""
-    known = images(card)
-    used = [known.component[(known.task == task) & (known.component >= 0)] for task in range(card.tasks)]
-    return np.array([len(np.unique(each)) for each in used], float)
-
-
-def _reuse(card: RunCard) -> np.ndarray:
-    """Sizes of all coefficients by which tasks could take over units of earlier ones."""
-    sites = [site for task in gates(card) for site in task.get("sites", {}).values()]
-    return np.array([abs(weight) for site in sites for earlier in site.get("reuse", []) for weight in earlier], float)
 
 
 def _largest(values: np.ndarray) -> float:
@@ -103,8 +87,8 @@ NUMBERS: Mapping[str, tuple[Callable[[RunCard], float], str]] = {
     "bound": (_theory("bound"), "share"),
     "spread": (_spread, "times"),
     "with_spread": (_with_spread, "share"),
-    "fewest_components": (lambda card: float(components(card).min()), "count"),
-    "most_components": (lambda card: float(components(card).max()), "count"),
+    "fewest_components": (lambda card: float(component_counts(card).min()), "count"),
+    "most_components": (lambda card: float(component_counts(card).max()), "count"),
     "tasks": (lambda card: float(card.tasks), "count"),
     "classes": (lambda card: float(card.classes), "count"),
     "depth": (lambda card: float(manifest(card).backbone.depth), "count"),
@@ -113,9 +97,9 @@ NUMBERS: Mapping[str, tuple[Callable[[RunCard], float], str]] = {
     "weights": (lambda card: float(manifest(card).backbone.parameters), "count"),
     "trained_weights": (_trained, "count"),
     "kilobytes_per_task": (lambda card: _metric("bytes_per_task")(card) / 1000, "count"),
-    "earlier_units": (lambda card: float(len(_reuse(card))), "count"),
-    "used_units": (lambda card: float((_reuse(card) > REUSED).sum()), "count"),
-    "largest_reuse": (lambda card: _largest(_reuse(card)), "small"),
+    "earlier_units": (lambda card: float(len(block_maps.coefficients(gates(card)))), "count"),
+    "used_units": (lambda card: float((block_maps.coefficients(gates(card)) > block_maps.USED).sum()), "count"),
+    "largest_reuse": (lambda card: _largest(block_maps.coefficients(gates(card))), "small"),
     "train_seconds": (_metric("train_seconds"), "count"),
 }
 """Name in a lesson → how it is read, and its unit."""

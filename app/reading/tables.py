@@ -140,6 +140,13 @@ def images(card: RunCard) -> Images:
     return _images(card.folder, stamp(card.folder))
 
 
+def component_counts(card: RunCard) -> np.ndarray:
+    """int (tasks,): how many components of each task have images of which the run keeps a thumbnail."""
+    known = images(card)
+    used = np.unique(np.stack([known.task, known.component])[:, known.component >= 0], axis=1)
+    return np.bincount(used[0], minlength=card.tasks)
+
+
 def predictions(card: RunCard) -> Predictions:
     """Every answer for an undisturbed test image, after every measured task."""
     return _predictions(card.folder, stamp(card.folder))

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from app.reading.block_maps import USED, coefficients
 from core.runs.schema import Manifest
 
 Kind = Literal["own", "shared", "none"]
@@ -101,14 +102,13 @@ def _at_once(manifest: Manifest, found: Mapping[str, Any]) -> bool:
 
 
 def _reuse(gates: Gates) -> str:
-    sites = [site for task in gates for site in task.get("sites", {}).values()]
-    units = [abs(weight) for site in sites for earlier in site.get("reuse", []) for weight in earlier]
-    if not units:
+    units = coefficients(gates)
+    if not len(units):
         return ""
-    used = sum(weight > 0.01 for weight in units)
+    used = int((units > USED).sum())
     return (
         f"A new adapter may also borrow the units of earlier ones: here **{used:,} of {len(units):,}** are used with a "
-        "weight above 0.01. "
+        f"weight above {USED:g}. "
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from app.reading import textbook
+from app.reading import tables, textbook
 from app.reading.adapter_files import SiteUpdate, head_scores, site_update, stored_sites
 from app.reading.answers import answer_of, clusters_of, names_of
 from app.reading.cards import RunCard
@@ -141,10 +141,8 @@ def way(card: RunCard, row_of: int, after: int, site: str = "") -> Way:
 
 def component_counts(card: RunCard) -> list[int]:
     """How many components each task has among the images kept; empty for a method without them."""
-    known = images(card)
-    found = [known.component[(known.task == task) & (known.component >= 0)] for task in range(card.tasks)]
-    counts = [len(np.unique(components)) for components in found]
-    return counts if any(counts) else []
+    counts = tables.component_counts(card)
+    return counts.tolist() if counts.any() else []
 
 
 def mixture_weights(card: RunCard, task: int) -> tuple[np.ndarray, bool]:
@@ -243,6 +241,11 @@ def _head(card: RunCard, image: int, answer: Answer, after: int, kind: textbook.
     return tuple((int(label), float(score)) for label, score in zip(labels, scores, strict=False))
 
 
+def evenly(rows: np.ndarray, most: int) -> np.ndarray:
+    """At most `most` of the rows, evenly spaced from first to last, because neighbours in a stream are much alike."""
+    return rows[np.unique(np.linspace(0, len(rows) - 1, min(most, len(rows))).astype(int))]
+
+
 def _vector(card: RunCard, image: int, space: str) -> np.ndarray:
     try:
         return np.asarray(embeddings(card, space)[image], np.float32)
@@ -270,7 +273,7 @@ def _space(card: RunCard, image: int, after: int) -> Space | None:
     for row in rows:
         if known.component[row] >= 0:
             pairs.setdefault((int(known.task[row]), int(known.component[row])), []).append(unit[row])
-    some = rows[np.unique(np.linspace(0, len(rows) - 1, min(_POINTS, len(rows))).astype(int))]
+    some = evenly(rows, _POINTS)
     return Space(
         points=unit[some],
         tasks=known.task[some],

@@ -15,7 +15,7 @@ from app.reading import textbook
 from app.reading.block_maps import scores, threshold
 from app.reading.cards import RunCard
 from app.reading.tables import Predictions, class_names, gates, images, manifest, metrics, predictions, task_names
-from app.reading.way import Way, component_counts, mixture_weights, way
+from app.reading.way import Way, component_counts, evenly, mixture_weights, way
 from app.shell import layout
 from app.shell.address import current_task, link, parameter, set_parameters
 
@@ -298,7 +298,7 @@ def _answer(card: RunCard, found: Way) -> None:
     wrong = answers.where(answers.predicted != answers.label)
     if not len(wrong):
         return
-    shown = wrong.where(_spread(np.argsort(wrong.retrieved_task == wrong.task, kind="stable"), 20))
+    shown = wrong.where(evenly(np.argsort(wrong.retrieved_task == wrong.task, kind="stable"), 20))
     classes = class_names(card)
     thumbnails.grid(
         card,
@@ -314,11 +314,6 @@ def _answer(card: RunCard, found: Way) -> None:
         "a mistake of retrieval may be mended by retrieving in another way; one inside a task has to be learned.",
     )
     layout.page_link("Look at every mistake", "errors", icon=":material/troubleshoot:")
-
-
-def _spread(rows: np.ndarray, most: int) -> np.ndarray:
-    """At most `most` of the rows, evenly spaced from first to last, because neighbours in a stream are much alike."""
-    return rows[np.unique(np.linspace(0, len(rows) - 1, min(most, len(rows))).astype(int))]
 
 
 def _shares(rows: list[tuple[str, float]], *, percent: bool = False) -> None:

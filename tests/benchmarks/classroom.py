@@ -1,8 +1,8 @@
 """A class of phones in one lesson: `python -m tests.benchmarks.classroom --sessions 60 --minutes 2`.
 
 Sessions speak Streamlit's own websocket protocol, as in `load`. All of them go through the lessons step by step, each
-in its own time. Printed: seconds from asking for a step to the end of its
-script, and exceptions shown. Where other work keeps the machine busy, seconds say little.
+in its own time. Printed: seconds from asking for a step to the end of its script, and exceptions shown. Where other
+work keeps the machine busy, seconds say little.
 """
 
 from __future__ import annotations
@@ -91,15 +91,12 @@ def main(
     before = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as folder:
         tally = measure(Path(folder), sessions, 60 * minutes)
-    took = tally.switches
     print(f"load of the machine before: {before:.1f}, after: {os.getloadavg()[0]:.1f}, on {psutil.cpu_count()} cores")
     print(
-        f"{sessions} sessions, {len(took)} steps, {len(tally.faults)} faults; median {took[len(took) // 2]:.2f} s, "
-        f"95th percentile {took[int(0.95 * (len(took) - 1))]:.2f} s, most {took[-1]:.2f} s; "
+        f"{sessions} sessions, {len(tally.switches)} steps, {tally.in_words()}; "
         f"{tally.server_seconds / (60 * minutes):.2f} of a core"
     )
-    for fault in sorted(set(tally.faults))[:20]:
-        print(f"FAULT {fault}")
+    tally.print_faults()
 
 
 if __name__ == "__main__":

@@ -54,6 +54,19 @@ class Tally:
     def switches(self) -> list[float]:
         return sorted(each for found in self.seconds.values() for each in found)
 
+    def in_words(self) -> str:
+        """Faults, and how long switches took."""
+        took = self.switches
+        return (
+            f"{len(self.faults)} faults; median {statistics.median(took):.2f} s, "
+            f"95th percentile {took[int(0.95 * (len(took) - 1))]:.2f} s, most {took[-1]:.2f} s"
+        )
+
+    def print_faults(self) -> None:
+        """Each kind once, the first twenty."""
+        for fault in sorted(set(self.faults))[:20]:
+            print(f"FAULT {fault}")
+
 
 class Session:
     """One person's tab."""
@@ -192,19 +205,16 @@ def main(
     with tempfile.TemporaryDirectory() as folder:
         before = os.getloadavg()[0]
         tally, memory, begun = measure(Path(folder), sessions, 60 * minutes, train)
-    took = tally.switches
     print(f"load of the machine before: {before:.1f}, after: {os.getloadavg()[0]:.1f}, on {psutil.cpu_count()} cores")
     for page, found in sorted(tally.seconds.items()):
         print(f"{page:<12} {len(found):5} times, median {statistics.median(found):5.2f} s, most {max(found):5.2f} s")
     print(
-        f"{sessions} sessions, {begun} trainings, {len(took)} page switches, {tally.refreshed} refreshes, "
-        f"{len(tally.faults)} faults; median {statistics.median(took):.2f} s, "
-        f"95th percentile {took[int(0.95 * (len(took) - 1))]:.2f} s, most {took[-1]:.2f} s; "
+        f"{sessions} sessions, {begun} trainings, {len(tally.switches)} page switches, {tally.refreshed} refreshes, "
+        f"{tally.in_words()}; "
         f"server {memory[0] / 1e6:.0f} MB, at most {max(memory) / 1e6:.0f}, at the end {memory[-1] / 1e6:.0f} MB, "
         f"{tally.server_seconds / (60 * minutes):.2f} of a core"
     )
-    for fault in sorted(set(tally.faults))[:20]:
-        print(f"FAULT {fault}")
+    tally.print_faults()
 
 
 if __name__ == "__main__":

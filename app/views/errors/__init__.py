@@ -37,12 +37,12 @@ def render() -> None:
         layout.empty("This run has no test images to look at.", "Train another", "train")
         return
     _summary(answers, shift)
-    past = history(everything, int(answers.after_task[0]))
     views = VIEWS | NEVER_LEARNED if held_out(card) else VIEWS
     view = choice("See what was confused", "view", views, "tasks", widget="errors-view")
     if view == "held-out":
         never_learned.render(card, everything.after(card.tasks - 1))
         return
+    past = history(everything, int(answers.after_task[0]))
     shown = {"tasks": tasks, "classes": classes, "groups": grouped}[view]
     listed = listing.listed(card, answers, past)
     left, right = st.columns([9, 11], gap="medium")

@@ -147,7 +147,10 @@ def _turn(found: Lesson, at: int, shown: bool) -> None:
         )  # fmt: skip
         if at + 1 < len(found.steps):
             waits = (
-                not shown and isinstance(step, Predict) and step.form == "choice" and not parameter(f"a{at + 1}", "")
+                not shown
+                and isinstance(step, Predict)
+                and step.form == "choice"
+                and not parameter(answering.key_of(at), "")
             )
             st.button(
                 "Next", key="lesson-next", type="primary", icon=":material/arrow_forward:", disabled=waits,
