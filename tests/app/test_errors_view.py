@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from app.components.confusion import counts
 from app.components.confusion.component import _checked
+from app.reading import way
 from app.reading.tables import Predictions
 from app.views import how
 from app.views.errors import listing
@@ -56,9 +57,9 @@ def test_typical_image_is_right_and_in_the_middle():
 
 
 @given(st.integers(1, 200), st.integers(1, 30))
-def test_spread_keeps_order_and_ends(count, most):
+def test_rows_taken_evenly_keep_order_and_ends(count, most):
     rows = np.arange(count) * 2
-    chosen = how._spread(rows, most)
+    chosen = way.evenly(rows, most)
     assert len(chosen) == min(most, count)
     assert chosen[0] == 0 and (most == 1 or chosen[-1] == rows[-1])
     assert (np.diff(chosen) > 0).all()
