@@ -502,6 +502,13 @@ class Figures:
             raise UserError(f"There is no task {task} in run {self.run.name}: it has 0 to {len(maps) - 1}.")
         return _plotly(block_figure(maps[task], names, [maps[task]], theme))
 
+    def svg(self, figure: Figure, caption: str) -> str:
+        """One of these figures as an SVG file that stands alone, with its caption and the run's settings below it."""
+        from app.figures.svg import sheet
+        from app.reading.run_settings import settings
+
+        return sheet(figure.to_plotly_json(), caption, [settings(self.run._card)])
+
 
 @dataclass(frozen=True)
 class Explanation:

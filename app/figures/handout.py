@@ -12,7 +12,7 @@ from app.figures.svg import svg
 from app.reading import lesson_numbers, lessons
 from app.reading.cards import RunCard
 from app.reading.lessons import Check, Do, Lesson, Predict, Step
-from app.reading.tables import manifest
+from app.reading.run_settings import settings
 
 _STYLE = """
 @page { size: A4; margin: 12mm; }
@@ -32,15 +32,6 @@ dl { font-size: 9pt; } dt { font-weight: bold; float: left; margin-right: .4em; 
 """
 
 
-def about(card: RunCard) -> str:
-    """The settings of a run in a line."""
-    known = manifest(card)
-    return (
-        f"Run “{known.title}” ({card.name}): {known.method} on {known.stream}, {known.backbone.title}, "
-        f"{known.backbone.image_size} px, seed {known.seed}."
-    )
-
-
 def handout(found: Lesson, runs: Mapping[str, RunCard]) -> str:
     """The page for a lesson with its runs, by name within the lesson."""
     numbers = {name: lesson_numbers.Numbers(card) for name, card in runs.items()}
@@ -48,14 +39,14 @@ def handout(found: Lesson, runs: Mapping[str, RunCard]) -> str:
     terms = list(dict.fromkeys(term for step in found.steps for term in lessons.terms_in(step.text)))
     words = lessons.glossary()
     meanings = "".join(f"<dt>{escape(words[term].name)}</dt><dd>{escape(words[term].means)}</dd>" for term in terms)
-    settings = "<br>".join(escape(about(card)) for card in runs.values())
+    made = "<br>".join(escape(settings(card)) for card in runs.values())
     return (
         f"<!doctype html><html lang='en'><meta charset='utf-8'><title>{escape(found.title)}</title>"
         f"<meta name='viewport' content='width=device-width'><style>{_STYLE}</style>"
         f"<h1>{escape(found.title)}</h1><p><b>{escape(found.question)}</b> ({found.minutes} minutes)</p>"
         f"<div class='steps'>{steps}<section><h2>Words</h2><dl>{meanings}</dl></section>"
         f"<section class='answers'><h2>Answers to the questions</h2>{_answers(found, numbers)}</section></div>"
-        f"<footer>{settings}<br>Made by Proteus Lab. Every number is read from these runs.</footer></html>"
+        f"<footer>{made}<br>Made by Proteus Lab. Every number is read from these runs.</footer></html>"
     )
 
 

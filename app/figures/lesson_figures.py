@@ -31,6 +31,11 @@ def draw(name: str, runs: Runs, of: str, ground: Theme) -> Drawn | None:
     return _FIGURES[name](runs, runs[of], ground)
 
 
+def runs_in(name: str, runs: Runs, of: str) -> list[RunCard]:
+    """The runs whose numbers the figure `name` of run `of` shows."""
+    return list(runs.values()) if name in _OF_ALL else [runs[of]]
+
+
 def with_curve(drawn: Drawn, guess: np.ndarray, ground: Theme) -> Drawn:
     """The same curves with a reader's own, (T,) shares, drawn in."""
     mine = plots.curves(
@@ -217,3 +222,6 @@ _FIGURES: Mapping[str, Callable[[Runs, RunCard, Theme], Drawn | None]] = {
     "reuse": _reuse,
     "overlap": _overlap,
 }
+
+_OF_ALL = ("runs", "components")
+"""Figures that show every run of the lesson."""

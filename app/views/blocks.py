@@ -7,9 +7,10 @@ import streamlit as st
 
 from app.components.captions import caption
 from app.components.choice import choice
+from app.components.save_figure import save_figure
 from app.figures import plots
 from app.figures.blocks import block_figure, hover_text, mark_text
-from app.figures.palette import ACCENT, colours
+from app.figures.palette import ACCENT, Theme, colours
 from app.reading import accuracy, block_maps
 from app.reading.block_maps import BlockMap
 from app.reading.cards import RunCard, stamp
@@ -123,6 +124,11 @@ def _one_task(card: RunCard, maps: list[BlockMap], task: int) -> None:
         "the strongest colour, and whether q (what attention looks for) or v (what it passes on) changes more.",
         "a block that nobody changes is computed once for all tasks, and costs nothing to keep.",
     )
+    save_figure(
+        lambda ground: block_figure(found, names, shown, ground),
+        f"How far task {task + 1} moves each layer's weights (Frobenius norm of ΔW), after its training.",
+        [card], file=f"{card.name}-blocks-{task + 1}", key="blocks",
+    )  # fmt: skip
 
 
 def _alt(found: BlockMap, names: list[str], task: int) -> str:
@@ -250,7 +256,7 @@ def _between_tasks(card: RunCard) -> None:
         _overlap_and_forgetting(card, shared)
 
 
-def _triangle(card: RunCard, values: np.ndarray, bar: str, what: str, key: str) -> None:
+def _triangle(values: np.ndarray, bar: str, what: str, ground: Theme) -> plots.Figure:
     """Rows: tasks from the second; columns: earlier tasks."""
     count = len(values)
     part = values[1:, :-1]
@@ -260,11 +266,11 @@ def _triangle(card: RunCard, values: np.ndarray, bar: str, what: str, key: str) 
         for k in range(count - 1)
     ]
     few = count <= plots.MANY
-    figure = plots.heat_map(
+    return plots.heat_map(
         part,
         rows,
         columns,
-        plots.theme(),
+        ground,
         hover=hover,
         cells=[["" if np.isnan(v) else short(v) for v in row] for row in part] if few else None,
         ends=(0.0, float(np.nanmax(part))),
@@ -273,7 +279,17 @@ def _triangle(card: RunCard, values: np.ndarray, bar: str, what: str, key: str) 
         bar_format=".1g",
         row_height=max(14, min(44, 400 // count)),
     )
+
+
+def _pairs(card: RunCard, values: np.ndarray, bar: str, what: str, words: tuple[str, str, str], key: str) -> None:
+    """A number for every pair of tasks, the three `words` of its caption, and a way to save it."""
+    figure = _triangle(values, bar, what, plots.theme())
     plots.draw(figure, key=f"{key}-{card.name}", alt=f"{what}, for every pair of tasks.")
+    caption(*words)
+    save_figure(
+        lambda ground: _triangle(values, bar, what, ground),
+        f"For every pair of tasks: {what}.", [card], file=f"{card.name}-{key}", key=key,
+    )  # fmt: skip
 
 
 def short(value: float) -> str:
@@ -283,26 +299,26 @@ def short(value: float) -> str:
 
 def _reuse(card: RunCard, taken: np.ndarray) -> None:
     st.subheader("Taken from earlier tasks", anchor=False)
-    _triangle(card, taken, "coefficient", "mean size of the coefficients", "reuse")
     strongest = float(np.nanmax(taken))
     little = " Here all are far below 1: each task relies on its own units." if strongest < 0.05 else ""
-    caption(
+    words = (
         "how strongly a task (row) uses the frozen units of an earlier one (column); its own units count 1." + little,
         "a column that many rows use: what that task learned is of general use.",
         "what is reused need not be learned again, and cannot be forgotten.",
     )
+    _pairs(card, taken, "coefficient", "mean size of the coefficients", words, "reuse")
 
 
 def _overlap(card: RunCard, shared: np.ndarray) -> None:
     st.subheader("Overlap between tasks", anchor=False)
-    _triangle(card, shared, "overlap", "overlap of input directions", "overlap")
     width = manifest(card).backbone.width
-    caption(
+    words = (
         "how far two tasks' adapters read the same directions: 0 is none, 1 is all. Two random ones would overlap by "
         f"about {block_maps.chance_overlap(width):.2g} at this width ({width}).",
         "pairs well above that.",
         "adapters that read different directions do not disturb each other.",
     )
+    _pairs(card, shared, "overlap", "overlap of input directions", words, "overlap")
 
 
 def _overlap_and_forgetting(card: RunCard, shared: np.ndarray) -> None:

@@ -10,6 +10,7 @@ import streamlit as st
 from app.components import thumbnails
 from app.components.captions import caption
 from app.components.choice import choice
+from app.components.save_figure import save_figure
 from app.figures import accuracy as figures
 from app.figures import plots
 from app.reading import accuracy
@@ -90,6 +91,11 @@ def _matrix(card: RunCard, found: dict[str, np.ndarray], after: int) -> None:
             "columns that fade downwards. Click a cell for the images behind it.",
             "the average hides which task paid for the newest one.",
         )
+        save_figure(
+            lambda ground: figures.matrix(a, names, ground),
+            f"Every task after every task: {accuracy.KINDS[kind].lower()}.",
+            [card], file=f"{card.name}-matrix", key="matrix",
+        )  # fmt: skip
     with right:
         _behind(card, kind, cell)
 
@@ -200,6 +206,11 @@ def _over_time(card: RunCard, found: dict[str, np.ndarray], after: int) -> None:
             "a step down when one particular task arrives: the two may have classes that look alike.",
             "a sudden loss points to one later task; a slow slope to many that each take a little.",
         )
+        save_figure(
+            lambda ground: figures.task_curves(a, names, ground, lit=_lit(a, after)),
+            "The accuracy on each task from the moment it was learned, with the task unknown.",
+            [card], file=f"{card.name}-curves", key="curves",
+        )  # fmt: skip
     with right:
         st.subheader("If the task were known", anchor=False)
         _oracle(card, found, after)
@@ -222,6 +233,11 @@ def _oracle(card: RunCard, found: dict[str, np.ndarray], after: int) -> None:
         "long bars: there the classes of the task are still told apart, but the task is not found.",
         "what lies between dot and ring is lost in finding the task, and only the rest inside it.",
     )
+    save_figure(
+        lambda ground: figures.told_and_untold(unknown, given, task_names(card), ground),
+        "For each task, the accuracy when the model must find the task (dot) and when it is given (ring).",
+        [card], file=f"{card.name}-task-given", key="oracle",
+    )  # fmt: skip
 
 
 def _methods(card: RunCard, after: int) -> None:
@@ -240,6 +256,13 @@ def _methods(card: RunCard, after: int) -> None:
         "which methods start high and which end high: they are seldom the same.",
         "a method that loses to a frozen model with a simple classifier (lda) has not paid for its adapters.",
     )
+    save_figure(
+        lambda ground: figures.run_curves(
+            figures.run_lines(distinct_titles(peers), seen, place, ground), card.tasks, ground
+        ),
+        "The mean accuracy on all tasks learned so far, one curve for each run of the same images.",
+        peers, file=f"{card.stream}-methods", key="methods",
+    )  # fmt: skip
     _beaten(card, peers)
     if len(peers) > 1:
         other = next(peer for peer in peers if peer.name != card.name)

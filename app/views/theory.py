@@ -6,6 +6,7 @@ import numpy as np
 import streamlit as st
 
 from app.components.captions import caption
+from app.components.save_figure import save_figure
 from app.figures import plots
 from app.figures import theory as figures
 from app.reading import theory
@@ -66,6 +67,11 @@ def _over_time(card: RunCard, found: theory.Errors) -> None:
         "how far the dotted lines lie below the others, and whether *expected* follows *measured*.",
         "a proof about the mixtures is no promise about images; images that were left out are.",
     )
+    save_figure(
+        lambda ground: figures.error_curves(found, ground, at=after),
+        "The share of images sent to a wrong task: measured, expected of new images, and as theory has it.",
+        [card], file=f"{card.name}-theory", key="theory",
+    )  # fmt: skip
 
 
 def _alt(found: theory.Errors) -> str:
@@ -92,6 +98,11 @@ def _which_fails(card: RunCard, tested: theory.Assumptions, measured: float) -> 
                 "which of the two steps is the taller.",
                 "a wider spread could be put right by better covariances; another shape needs another model.",
             )
+            save_figure(
+                lambda ground: figures.ladder(tested.as_fitted, tested.with_spread, measured, ground),
+                "The error of picking the task as assumptions of theory are given up one after another.",
+                [card], file=f"{card.name}-assumptions", key="ladder",
+            )  # fmt: skip
     with left:
         _one_task(card, tested, known, names)
     _table(tested, names)
@@ -122,6 +133,11 @@ def _one_task(card: RunCard, tested: theory.Assumptions, known: list[int], names
         "images far from all components are those that are sent to a wrong task. Training images lie below the line, "
         "because the mixture was fitted to them.",
     )
+    save_figure(
+        lambda ground: figures.distances(shown.quantiles, ground),
+        f"How far images of task {task + 1} lie from their component, against what the mixture says (dashed).",
+        [card], file=f"{card.name}-distances", key="distances",
+    )  # fmt: skip
 
 
 def _distances_alt(shown: theory.TaskFit) -> str:

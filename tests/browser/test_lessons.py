@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
+from xml.etree import ElementTree
 
+import numpy as np
 import pytest
+from PIL import Image
 
+from app.reading.cards import RECORDED_RUNS, run_card
 from app.reading.lessons import Check, Predict, Reveal, lesson, lesson_names
+from app.reading.run_settings import settings
 
 pytestmark = pytest.mark.browser
 
@@ -68,3 +74,27 @@ def test_the_arrow_keys_turn_the_presenters_pages_and_a_phone_sends_its_predicti
     presenter.get_by_text("The room predicted").wait_for(timeout=PATIENCE)
     presenter.keyboard.press("ArrowLeft")
     at_step(presenter, "How often is the task found?")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_figure_is_saved_with_its_caption_and_the_runs_settings(open_page, server, tmp_path: Path, scheme: str):
+    page = open_page(color_scheme=scheme, accept_downloads=True)
+    page.goto(f"{server}/lessons?lesson=retrieval&step=3&a2=50")
+    page.get_by_role("button", name="Save this figure").click(timeout=PATIENCE)
+    saved = {}
+    for kind in ("SVG", "PNG"):
+        with page.expect_download(timeout=PATIENCE) as download:
+            page.get_by_role("button", name=f"Save the figure as {kind}").click()
+        saved[kind] = tmp_path / download.value.suggested_filename
+        download.value.save_as(saved[kind])
+    assert [file.name for file in saved.values()] == ["retrieval-confusion.svg", "retrieval-confusion.png"]
+    root = ElementTree.parse(saved["SVG"]).getroot()
+    text = " ".join(" ".join(root.itertext()).split())
+    assert "Off the diagonal: wrong task." in text
+    assert settings(run_card(RECORDED_RUNS / "proteus-split-fashion", True)) in text
+    with Image.open(saved["PNG"]) as image:
+        assert image.size == (2 * int(root.attrib["width"]), 2 * int(root.attrib["height"]))
+        grey = np.asarray(image.convert("L"))
+    assert image.width >= 1200 and image.height >= 700
+    below = grey[-160:]  # the caption and the settings, dark on white in either theme
+    assert np.median(below) == 255 and (below < 128).mean() > 0.01

@@ -5,7 +5,10 @@ from __future__ import annotations
 import numpy as np
 import streamlit as st
 
+from app.components.save_figure import save_figure
 from app.figures import lesson_figures, plots
+from app.figures.lesson_figures import Drawn
+from app.figures.palette import Theme
 from app.reading import lesson_numbers, lessons
 from app.reading.cards import RECORDED_RUNS, RunCard, run_card
 from app.reading.lessons import Check, Do, Lesson, Predict, Reveal, Step
@@ -98,17 +101,25 @@ def _reveal(found: Lesson, at: int, step: Reveal, runs: dict[str, RunCard]) -> N
 
 
 def _figure(found: Lesson, step: Step, runs: dict[str, RunCard], curve: np.ndarray | None = None) -> None:
-    if step.figure is None:
+    """The step's figure with the reader's own curve, if there is one; below it what it shows, and a way to save it."""
+    name, of = step.figure, step.run or found.first
+    if name is None:
         return
-    ground, of = plots.theme(), step.run or found.first
-    drawn = lesson_figures.draw(step.figure, runs, of, ground)
-    if drawn is None:
+
+    def drawn(ground: Theme) -> Drawn | None:
+        figure = lesson_figures.draw(name, runs, of, ground)
+        return figure if figure is None or curve is None else lesson_figures.with_curve(figure, curve, ground)
+
+    shown = drawn(plots.theme())
+    if shown is None:
         st.caption("The recorded run does not hold what this figure shows.")
         return
-    if curve is not None:
-        drawn = lesson_figures.with_curve(drawn, curve, ground)
-    plots.draw(drawn.figure, key=f"lesson-{found.name}-{step.figure}-{of}", alt=drawn.caption)
-    taken.caption_of(drawn.caption, runs[of])
+    plots.draw(shown.figure, key=f"lesson-{found.name}-{name}-{of}", alt=shown.caption)
+    taken.caption_of(shown.caption, runs[of])
+    save_figure(
+        lambda ground: drawn(ground).figure,  # type: ignore[union-attr]
+        shown.caption, lesson_figures.runs_in(name, runs, of), file=f"{found.name}-{name}", key=f"{name}-{of}",
+    )  # fmt: skip
 
 
 def _do(found: Lesson, step: Do) -> None:

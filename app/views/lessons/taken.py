@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app.figures.handout import about, handout
+from app.figures.handout import handout
 from app.reading.cards import RunCard
 from app.reading.lessons import Lesson
+from app.reading.run_settings import about
 from app.shell import layout
 
 
