@@ -7,18 +7,19 @@ from html import escape
 
 from markdown_it import MarkdownIt
 
-from app.figures import lesson_figures
+from app.figures import lesson_figures, plots
 from app.figures.svg import svg
 from app.reading import lesson_numbers, lessons
 from app.reading.cards import RunCard
-from app.reading.lessons import Check, Do, Lesson, Predict, Step
+from app.reading.lessons import Check, Do, Draw, Lesson, Predict, Step
 from app.reading.run_settings import settings
 
 _STYLE = """
 @page { size: A4; margin: 12mm; }
 body { font: 10.5pt/1.4 system-ui, sans-serif; max-width: 52rem; margin: 1rem auto; padding: 0 1rem; color: #222; }
 h1 { font-size: 17pt; margin: 0; } h2 { font-size: 11.5pt; margin: .7em 0 .1em; break-after: avoid; }
-p { margin: .25em 0; } figure { margin: .3em 0; break-inside: avoid; } svg { width: 100%; max-width: 24rem; }
+p { margin: .25em 0; } figure { margin: .3em 0; break-inside: avoid; }
+svg { width: 100%; height: auto; max-width: 24rem; }
 figcaption, footer { font-size: 8pt; color: #555; }
 .write { border: 1px solid #999; padding: .3em .6em; margin: .3em 0; }
 .line { display: inline-block; width: 6em; border-bottom: 1px solid #666; } ol { margin: .2em 0; padding-left: 1.6em; }
@@ -57,6 +58,8 @@ def _section(found: Lesson, step: Step, runs: Mapping[str, RunCard], numbers: Nu
     parts = [f"<h2>{escape(step.title)}</h2>", _html(step.text, numbers)]
     if isinstance(step, Predict):
         parts.append(_blank(step))
+    elif isinstance(step, Draw):
+        parts.append(_empty_chart(step, runs, found))
     elif isinstance(step, Do):
         parts.append(f"<p><i>In the app: {escape(step.label)}.</i></p>")
     elif isinstance(step, Check):
@@ -76,6 +79,15 @@ def _blank(step: Predict) -> str:
         return _listed(step.choices)
     of = "curve, a number per task" if step.form == "curve" else "prediction"
     return f"<div class='write'>My {of}: <span class='line'></span> {escape(step.unit)}</div>"
+
+
+def _empty_chart(step: Draw, runs: Mapping[str, RunCard], found: Lesson) -> str:
+    """Axes to draw a curve into."""
+    run, _, name = step.answer.rpartition(".")
+    series, tasks = lesson_numbers.CURVES[name], runs[run or found.first].tasks
+    ticks = [str(task + 1) for task in range(tasks)]
+    figure = plots.curves([], ticks, "light", titles=(series.across, series.upwards))
+    return f"<figure>{svg(figure, 'Draw your curve here.')}</figure>"
 
 
 def _listed(choices: list[str] | tuple[str, ...]) -> str:

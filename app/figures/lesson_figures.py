@@ -105,7 +105,7 @@ def _runs(runs: Runs, card: RunCard, ground: Theme) -> Drawn:
 
 def accuracy_of_all(card: RunCard) -> np.ndarray:
     """(T,) mean accuracy on the tasks learned so far."""
-    return lesson_numbers.CURVES["all_tasks"](card)
+    return lesson_numbers.CURVES["all_tasks"].read(card)
 
 
 def _told(runs: Runs, card: RunCard, ground: Theme) -> Drawn | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -104,12 +104,22 @@ NUMBERS: Mapping[str, tuple[Callable[[RunCard], float], str]] = {
 }
 """Name in a lesson → how it is read, and its unit."""
 
-CURVES: Mapping[str, Callable[[RunCard], np.ndarray]] = {
-    "first_task": lambda card: accuracies(card)[:, 0],
-    "all_tasks": lambda card: accuracy.seen_accuracy(accuracies(card)),
-    "last_row": lambda card: accuracies(card)[-1],
+
+class Series(NamedTuple):
+    """Shares of a run, (T,), that can be predicted point by point, and the names of the axes when they are drawn."""
+
+    read: Callable[[RunCard], np.ndarray]
+    across: str
+    upwards: str
+
+
+CURVES: Mapping[str, Series] = {
+    "first_task": Series(lambda card: accuracies(card)[:, 0], "after task", "right answers on the first task"),
+    "all_tasks": Series(
+        lambda card: accuracy.seen_accuracy(accuracies(card)), "after task", "right answers on all tasks so far"
+    ),
+    "last_row": Series(lambda card: accuracies(card)[-1], "task", "right answers at the end"),
 }
-"""Series of shares that can be predicted point by point, (T,) each."""
 
 _FORMS: Mapping[str, Callable[[float], str]] = {
     "share": lambda value: f"{value:.0%}" if value in (0, 1) else f"{value:.{1 if value >= 0.001 else 2}%}",

@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
@@ -71,6 +71,23 @@ class Predict(_Step):
         return self
 
 
+class Draw(_Step):
+    """A curve that the reader draws with a finger, the mouse or the keys before the run's own is drawn over it."""
+
+    kind: Literal["draw"]
+    answer: Text
+    """A series of a run by its name, such as `one.first_task`."""
+    form: ClassVar = "curve"
+    choices: ClassVar[tuple[str, ...]] = ()
+    least: ClassVar = 0.0
+    most: ClassVar = 100.0
+    unit: ClassVar = "%"
+
+
+Question = Predict | Draw
+"""A step that asks for a prediction."""
+
+
 class Reveal(_Step):
     """What the run says, with the last prediction drawn in."""
 
@@ -115,7 +132,7 @@ class Check(_Step):
         return self
 
 
-Step = Annotated[Read | Predict | Reveal | Do | Takeaway | Check, Field(discriminator="kind")]
+Step = Annotated[Read | Predict | Draw | Reveal | Do | Takeaway | Check, Field(discriminator="kind")]
 
 
 class Lesson(_Part):
@@ -138,7 +155,7 @@ class Lesson(_Part):
 
     def before(self, step: int) -> int | None:
         """The place of the last prediction before `step`, from 0; None without one."""
-        return next((at for at in range(step - 1, -1, -1) if self.steps[at].kind == "predict"), None)
+        return next((at for at in range(step - 1, -1, -1) if isinstance(self.steps[at], Question)), None)
 
     @model_validator(mode="after")
     def _holds_together(self) -> Self:
@@ -149,7 +166,7 @@ class Lesson(_Part):
                 if number not in NUMBERS:
                     raise ValueError(f"{where}.text: there is no number “{number}”; known are {', '.join(NUMBERS)}")
             self._known_run(step.run, f"{where}.run")
-            if isinstance(step, Predict) and isinstance(step.answer, str):
+            if isinstance(step, Question) and isinstance(step.answer, str):
                 run, _, number = step.answer.rpartition(".")
                 self._known_run(run or None, f"{where}.answer")
                 known = CURVES if step.form == "curve" else NUMBERS

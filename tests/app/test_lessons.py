@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from app.components.curve_drawing.component import points
 from app.figures import lesson_figures
 from app.figures.handout import handout
 from app.figures.svg import svg
 from app.reading import lesson_numbers, lessons
 from app.reading.cards import RECORDED_RUNS, RunCard, run_card
-from app.reading.lessons import Check, Predict, Reveal, lesson, lesson_names, read_lesson
+from app.reading.lessons import Check, Draw, Predict, Question, Reveal, lesson, lesson_names, read_lesson
 from app.shell import rooms
 from app.views.lessons import presenting
 from core.errors import UserError
@@ -67,6 +68,9 @@ def test_a_file_that_is_right_is_read(tmp_path: Path) -> None:
         ("answer = \"one.final_accuracy\"", "answer = \"one.luck\"", "steps.1.answer"),
         ("|test image]]", "|tset image]]", "“tset image” is not in glossary.toml"),
         ("[[steps]]\nkind = \"predict\"", "[[steps]\nkind = \"predict\"", "not a TOML file"),
+        ("kind = \"predict\"\ntitle = \"Guess\"\nform = \"number\"", "kind = \"draw\"\ntitle = \"Guess\"",
+         "steps.1.answer: “final_accuracy” is none of first_task"),
+        ("kind = \"predict\"", "kind = \"draw\"", "steps.1.draw.form: "),
         ("title = \"So it is\"", "title = \"So it is\"\nfigure = \"pie\"", "steps.2.reveal.figure: "),
     ],
 )  # fmt: skip
@@ -85,7 +89,7 @@ def test_the_example_in_the_docs_is_a_lesson(tmp_path: Path) -> None:
     example = re.search(r"```toml\n(.*?)```", text, re.DOTALL)
     assert example is not None
     found = read_lesson(written(tmp_path, example[1]))
-    assert {step.kind for step in found.steps} >= {"read", "predict", "reveal", "check"}
+    assert {step.kind for step in found.steps} >= {"read", "draw", "predict", "reveal", "check"}
     for name in (*lesson_numbers.NUMBERS, *lesson_numbers.CURVES, *lessons.FIGURES):
         assert f"`{name}`" in text, f"docs/adding-a-lesson.md does not name {name}"
 
@@ -94,7 +98,8 @@ def test_the_example_in_the_docs_is_a_lesson(tmp_path: Path) -> None:
 def test_every_lesson_predicts_before_it_reveals_and_ends_with_two_questions(name: str) -> None:
     found = lesson(name)
     kinds = [step.kind for step in found.steps]
-    assert kinds.index("predict") < kinds.index("reveal") < kinds.index("takeaway")
+    asks = next(at for at, step in enumerate(found.steps) if isinstance(step, Question))
+    assert asks < kinds.index("reveal") < kinds.index("takeaway")
     assert {"do", "takeaway"} <= set(kinds) and kinds[-2:] == ["check", "check"]
     assert 5 <= found.minutes <= 10
 
@@ -134,11 +139,15 @@ def test_a_lesson_is_taken_to_its_end(name: str) -> None:
         if isinstance(step, Predict) and step.form == "choice":
             assert test.button(key="lesson-next").disabled
             test.radio[0].set_value(0).run()
+        if isinstance(step, Draw):
+            assert test.button(key="lesson-next").disabled
+            test.query_params[f"a{at + 1}"] = "100_80_60_40_20"
+            test.run()
         if isinstance(step, Reveal):
             assert not any("not predicted" in each.value for each in test.info)
         if at + 1 < len(found.steps):
             test.button(key="lesson-next").click().run()
-    asked = [f"a{at + 1}" for at, step in enumerate(found.steps) if isinstance(step, Predict)]
+    asked = [f"a{at + 1}" for at, step in enumerate(found.steps) if isinstance(step, Question)]
     assert set(asked) <= set(test.query_params)
 
 
@@ -147,6 +156,31 @@ def test_a_reveal_asks_for_the_prediction_first() -> None:
     assert "not predicted" in test.info[0].value and not test.get("plotly_chart")
     next(each for each in test.button if each.label == "Predict first").click().run()
     assert test.query_params["step"] == "2"
+
+
+def test_a_drawn_curve_is_compared_with_the_runs() -> None:
+    test = page("lessons", {"lesson": "forgetting", "step": "3", "a2": "0_0_0_0_0"})
+    told = lesson_numbers.CURVES["first_task"].read(runs_of("forgetting")["one"])
+    assert f"**{100 * float(told.mean()):.0f} points**" in test.markdown[0].value
+    assert not test.get("plotly_chart"), "the run's curve is drawn over the reader's, in the same chart"
+
+
+@pytest.mark.parametrize("said", [None, [1, 2], [1, 2, 101], [1, 2, -1], [1, 2, "3"], [1, 2, 2.5], [1, 2, True]])
+def test_what_a_browser_says_was_drawn_is_checked(said: object) -> None:
+    assert points(said, 3) is None and points([0, 50, 100], 3) == [0, 50, 100]
+
+
+@pytest.mark.parametrize("form", ["curve", "draw"])
+def test_a_curve_is_asked_for_with_sliders_or_with_a_drawing(
+    form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kind = 'kind = "draw"' if form == "draw" else 'kind = "predict"\nform = "curve"'
+    text = RIGHT.replace('kind = "predict"', kind).replace('form = "number"\n', "")
+    written(tmp_path, text.replace('one.final_accuracy"', 'one.last_row"'))
+    (tmp_path / "glossary.toml").write_text((lessons.LESSONS / "glossary.toml").read_text())
+    monkeypatch.setattr(lessons, "LESSONS", tmp_path)
+    test = page("lessons", {"lesson": "mine", "step": "1"})
+    assert not test.error and not test.exception and len(test.slider) == (5 if form == "curve" else 0)
 
 
 def test_a_wrong_choice_says_why() -> None:
@@ -209,7 +243,10 @@ def test_a_class_predicts_and_the_presenter_sees_how_many() -> None:
     for share in (0, 100):
         phone = page("lessons", {"room": code})
         assert phone.subheader[0].value == "Draw the curve"
-        phone.slider[4].set_value(share).run()
+        phone.button(key="lesson-send").click().run()
+        assert not any("Sent" in each.value for each in phone.markdown), "nothing was drawn yet"
+        phone.query_params["a2"] = f"90_80_70_60_{share}"
+        phone.run()
         phone.button(key="lesson-send").click().run()
         assert any("Sent, without your name" in each.value for each in phone.markdown)
     presenter.run()
@@ -228,6 +265,6 @@ def test_who_has_not_the_presenters_key_gets_a_room_of_their_own() -> None:
 
 def test_a_histogram_counts_what_can_be_understood() -> None:
     step = lesson("forgetting").steps[1]
-    assert isinstance(step, Predict)
+    assert isinstance(step, Draw)
     counts, labels = presenting.counted(["0_0_0_0_5", "1_1_1_1_99", "x", "nan"], step)
     assert counts.tolist() == [1.0, *np.zeros(8), 1.0] and labels[0] == "0–10"

@@ -3,7 +3,7 @@
  * are one picture.
  */
 
-import { entering, line, shape } from "./svg.js";
+import { entering, line, shape } from "../browser/svg.js";
 
 const SIDE = 400;
 const MIDDLE = SIDE / 2;

@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import streamlit as st
 
+from app.components.curve_drawing import curve_drawing
 from app.figures import lesson_figures, plots
 from app.figures.palette import ACCENT
 from app.reading import lesson_numbers
 from app.reading.cards import RunCard
-from app.reading.lessons import Lesson, Predict
+from app.reading.lessons import Draw, Lesson, Question
 from app.shell.address import parameter, set_parameters
 
 Guess = float | int | np.ndarray
@@ -23,17 +24,17 @@ def key_of(at: int) -> str:
     return f"a{at + 1}"
 
 
-def points(step: Predict, runs: Mapping[str, RunCard], found: Lesson) -> int:
+def points(step: Question, runs: Mapping[str, RunCard], found: Lesson) -> int:
     """How many points a curve has."""
     return _run(step, runs, found).tasks
 
 
-def given(at: int, step: Predict, count: int) -> Guess | None:
+def given(at: int, step: Question, count: int) -> Guess | None:
     """What the address says; None where it says nothing that can be understood."""
     return parsed(parameter(key_of(at), ""), step, count)
 
 
-def parsed(said: str, step: Predict, count: int) -> Guess | None:
+def parsed(said: str, step: Question, count: int) -> Guess | None:
     """An answer as the address or a room keeps it, as a number; None for what is no answer to this step."""
     try:
         values = [float(part) for part in said.split("_")]
@@ -51,18 +52,48 @@ def parsed(said: str, step: Predict, count: int) -> Guess | None:
     return float(np.clip(values[0], step.least, step.most))
 
 
-def ask(found: Lesson, at: int, step: Predict, runs: Mapping[str, RunCard]) -> None:
+def ask(found: Lesson, at: int, step: Question, runs: Mapping[str, RunCard]) -> None:
     """The control for a prediction; what it holds goes into the address as soon as it is moved."""
     if step.form == "choice":
         pick(at, step.choices, "Your prediction")
         return
     count = points(step, runs, found)
     before = given(at, step, count)
-    if step.form == "curve":
+    if isinstance(step, Draw):
+        _ask_to_draw(at, step, count, before if isinstance(before, np.ndarray) else None)
+    elif step.form == "curve":
         _ask_curve(at, count, before if isinstance(before, np.ndarray) else np.full(count, 0.5))
     else:
         middle = round((step.least + step.most) / 2)
         _slider(f"Your prediction, {step.unit}", at, 0, step.least, step.most, middle if before is None else before)
+
+
+def _ask_to_draw(at: int, step: Draw, count: int, before: np.ndarray | None) -> None:
+    across, upwards = _axes(step)
+
+    def drawn(percent: list[int]) -> None:
+        set_parameters(**{key_of(at): "_".join(map(str, percent))})
+
+    curve_drawing(before, count, drawn, across=across, upwards=upwards, key=f"lesson-drawing-{at}")
+
+
+def show_drawn(found: Lesson, at: int, step: Draw, guess: Guess | None, runs: Mapping[str, RunCard]) -> None:
+    """The run's curve, drawn over what the reader drew at step `at`."""
+    across, upwards = _axes(step)
+    told = _series(step).read(_run(step, runs, found))
+    curve_drawing(
+        guess if isinstance(guess, np.ndarray) else None, len(told), None,
+        across=across, upwards=upwards, told=told, key=f"lesson-drawn-{at}",
+    )  # fmt: skip
+
+
+def _series(step: Question) -> lesson_numbers.Series:
+    return lesson_numbers.CURVES[str(step.answer).rpartition(".")[2]]
+
+
+def _axes(step: Question) -> tuple[str, str]:
+    series = _series(step)
+    return series.across, series.upwards
 
 
 def _ask_curve(at: int, count: int, before: np.ndarray) -> None:
@@ -92,10 +123,18 @@ def _moved(at: int) -> None:
     set_parameters(**{key_of(at): "_".join(str(st.session_state[widget]) for widget in places)})
 
 
-def keep(at: int, step: Predict) -> None:
+def keep(at: int, step: Question) -> None:
     """What the controls hold counts as the prediction, also where nobody moved them."""
-    if step.form != "choice":
+    if step.form != "choice" and not isinstance(step, Draw):
         _moved(at)
+
+
+def waits(at: int, step: Question) -> str | None:
+    """What the reader has to do before they can go on, if anything."""
+    asks = step.form == "choice" or isinstance(step, Draw)
+    if not asks or parameter(key_of(at), ""):
+        return None
+    return "Draw your curve first" if isinstance(step, Draw) else "Choose first"
 
 
 def pick(at: int, choices: Sequence[str], label: str) -> int | None:
@@ -110,7 +149,7 @@ def pick(at: int, choices: Sequence[str], label: str) -> int | None:
     return int(said) - 1 if said else None
 
 
-def compared(found: Lesson, step: Predict, guess: Guess | None, runs: Mapping[str, RunCard]) -> None:
+def compared(found: Lesson, step: Question, guess: Guess | None, runs: Mapping[str, RunCard]) -> None:
     """One line: what was predicted and what is; for a number, as bars as well."""
     if step.form == "choice":
         assert isinstance(step.answer, int)
@@ -125,7 +164,7 @@ def compared(found: Lesson, step: Predict, guess: Guess | None, runs: Mapping[st
     card, name = _run(step, runs, found), str(step.answer).rpartition(".")[2]
     if step.form == "curve":
         if isinstance(guess, np.ndarray):
-            off = float(np.nanmean(np.abs(guess - lesson_numbers.CURVES[name](card))))
+            off = float(np.nanmean(np.abs(guess - _series(step).read(card))))
             st.markdown(f"Your curve is **{100 * off:.0f} points** from the run's, on average. It is the dotted one.")
         return
     answer = lesson_numbers.guessable(card, name)
@@ -137,6 +176,6 @@ def compared(found: Lesson, step: Predict, guess: Guess | None, runs: Mapping[st
         plots.draw(drawn.figure, key=f"lesson-guessed-{name}", alt=f"You said {said}; the run says {answer:.3g}.")
 
 
-def _run(step: Predict, runs: Mapping[str, RunCard], found: Lesson) -> RunCard:
+def _run(step: Question, runs: Mapping[str, RunCard], found: Lesson) -> RunCard:
     run = str(step.answer).rpartition(".")[0] if isinstance(step.answer, str) else ""
     return runs[run or found.first]

@@ -11,7 +11,7 @@ from app.figures.lesson_figures import Drawn
 from app.figures.palette import Theme
 from app.reading import lesson_numbers, lessons
 from app.reading.cards import RECORDED_RUNS, RunCard, run_card
-from app.reading.lessons import Check, Do, Lesson, Predict, Reveal, Step
+from app.reading.lessons import Check, Do, Draw, Lesson, Question, Reveal, Step
 from app.shell import layout, navigation
 from app.shell.address import RUN, parameter, set_parameters
 from app.views.lessons import answering, presenting, taken
@@ -69,7 +69,7 @@ def _step(found: Lesson, at: int, step: Step, runs: dict[str, RunCard]) -> None:
         return
     _text(step.text, runs)
     _figure(found, step, runs)
-    if isinstance(step, Predict):
+    if isinstance(step, Question):
         answering.ask(found, at, step, runs)
         presenting.send(found, at)
     elif isinstance(step, Do):
@@ -83,7 +83,7 @@ def _reveal(found: Lesson, at: int, step: Reveal, runs: dict[str, RunCard]) -> N
     place = found.before(at)
     assert place is not None  # a lesson without it is refused when it is read
     asked = found.steps[place]
-    assert isinstance(asked, Predict)
+    assert isinstance(asked, Question)
     if presenting.is_presented():
         presenting.histogram(found, place, asked)
     guess = answering.given(place, asked, answering.points(asked, runs, found))
@@ -96,12 +96,24 @@ def _reveal(found: Lesson, at: int, step: Reveal, runs: dict[str, RunCard]) -> N
             st.button("Show it anyway", on_click=set_parameters, kwargs={"show": at + 1})
         return
     answering.compared(found, asked, guess, runs)
-    _figure(found, step, runs, guess if asked.form == "curve" else None)
+    if isinstance(asked, Draw):
+        answering.show_drawn(found, place, asked, guess, runs)
+    _figure(found, step, runs, guess if asked.form == "curve" else None, drawn_already=isinstance(asked, Draw))
     _text(step.text, runs)
 
 
-def _figure(found: Lesson, step: Step, runs: dict[str, RunCard], curve: np.ndarray | None = None) -> None:
-    """The step's figure with the reader's own curve, if there is one; below it what it shows, and a way to save it."""
+def _figure(
+    found: Lesson,
+    step: Step,
+    runs: dict[str, RunCard],
+    curve: np.ndarray | None = None,
+    *,
+    drawn_already: bool = False,
+) -> None:
+    """The step's figure with the reader's own curve, if there is one; below it what it shows, and a way to save it.
+
+    Where the reader's drawing shows the same already, only what stands below.
+    """
     name, of = step.figure, step.run or found.first
     if name is None:
         return
@@ -114,7 +126,8 @@ def _figure(found: Lesson, step: Step, runs: dict[str, RunCard], curve: np.ndarr
     if shown is None:
         st.caption("The recorded run does not hold what this figure shows.")
         return
-    plots.draw(shown.figure, key=f"lesson-{found.name}-{name}-{of}", alt=shown.caption)
+    if not drawn_already:
+        plots.draw(shown.figure, key=f"lesson-{found.name}-{name}-{of}", alt=shown.caption)
     taken.caption_of(shown.caption, runs[of])
     save_figure(
         lambda ground: drawn(ground).figure,  # type: ignore[union-attr]
@@ -157,16 +170,11 @@ def _turn(found: Lesson, at: int, shown: bool) -> None:
             disabled=at == 0, on_click=set_parameters, kwargs={"step": at},
         )  # fmt: skip
         if at + 1 < len(found.steps):
-            waits = (
-                not shown
-                and isinstance(step, Predict)
-                and step.form == "choice"
-                and not parameter(answering.key_of(at), "")
-            )
+            waits = answering.waits(at, step) if isinstance(step, Question) and not shown else None
             st.button(
-                "Next", key="lesson-next", type="primary", icon=":material/arrow_forward:", disabled=waits,
+                "Next", key="lesson-next", type="primary", icon=":material/arrow_forward:", disabled=bool(waits),
                 shortcut="Right" if shown else "N", on_click=_next, args=(found, at, shown),
-                help="Choose first" if waits else None,
+                help=waits,
             )  # fmt: skip
         else:
             _after(found)
@@ -175,7 +183,7 @@ def _turn(found: Lesson, at: int, shown: bool) -> None:
 
 def _next(found: Lesson, at: int, shown: bool) -> None:
     step = found.steps[at]
-    if isinstance(step, Predict) and not shown:
+    if isinstance(step, Question) and not shown:
         answering.keep(at, step)
     set_parameters(step=at + 2)
 

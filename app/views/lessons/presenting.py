@@ -9,7 +9,7 @@ import numpy as np
 import streamlit as st
 
 from app.figures import lesson_figures, plots
-from app.reading.lessons import Lesson, Predict
+from app.reading.lessons import Lesson, Question
 from app.shell.address import parameter, set_parameters
 from app.shell.rooms import Rooms
 from app.views.lessons import answering
@@ -75,7 +75,7 @@ def invitation(found: Lesson, at: int) -> None:
         with st.container():
             st.markdown(f"**Join:** `{address()}`")
             step = found.steps[at]
-            if isinstance(step, Predict):
+            if isinstance(step, Question):
                 _collected(found, at)
             st.button("Leave this view", key="lesson-leave", type="tertiary", on_click=_leave)
 
@@ -88,7 +88,7 @@ def _leave() -> None:
 def _collected(found: Lesson, at: int) -> None:
     """How many have answered; what they said is for the reveal, or on request."""
     step = found.steps[at]
-    assert isinstance(step, Predict)
+    assert isinstance(step, Question)
     count = len(rooms().answers(room(), (found.name, at)))
     st.markdown(f"**{count}** {'prediction' if count == 1 else 'predictions'} so far")
     with st.container(horizontal=True):
@@ -101,7 +101,7 @@ def _collected(found: Lesson, at: int) -> None:
         histogram(found, at, step)
 
 
-def histogram(found: Lesson, at: int, step: Predict) -> None:
+def histogram(found: Lesson, at: int, step: Question) -> None:
     """What the room predicted; nothing where nobody did."""
     said = rooms().answers(room(), (found.name, at))
     if not said:
@@ -113,11 +113,11 @@ def histogram(found: Lesson, at: int, step: Predict) -> None:
     plots.draw(figure, key=f"lesson-room-{at}", alt=f"Predictions of the room. {alt}.")
 
 
-def _of_curve(step: Predict) -> str:
+def _of_curve(step: Question) -> str:
     return ", last point of the curve" if step.form == "curve" else ""
 
 
-def counted(said: list[str], step: Predict) -> tuple[np.ndarray, list[str]]:
+def counted(said: list[str], step: Question) -> tuple[np.ndarray, list[str]]:
     """How many gave each answer, and the answers' names; of a curve its last point counts."""
     if step.form == "choice":
         places = [found for each in said if isinstance(found := answering.parsed(each, step, 0), int)]
@@ -146,13 +146,13 @@ def send(found: Lesson, at: int) -> None:
 
     def give() -> None:
         step = found.steps[at]
-        assert isinstance(step, Predict)
+        assert isinstance(step, Question)
         answering.keep(at, step)
         said = parameter(answering.key_of(at), "")
         taken = bool(said) and rooms().answer(code, (found.name, at), who, said)
         st.session_state["lesson-sent"] = (found.name, at) if taken else None
         if not taken:
-            st.toast("Choose first." if not said else "The room takes no more predictions.")
+            st.toast(f"{answering.waits(at, step)}." if not said else "The room takes no more predictions.")
 
     with st.container(horizontal=True, vertical_alignment="center"):
         st.button("Send to the room", key="lesson-send", icon=":material/send:", on_click=give, type="primary")
