@@ -11,12 +11,14 @@ from app.figures import lesson_figures, plots
 from app.figures.svg import svg
 from app.reading import lesson_numbers, lessons
 from app.reading.cards import RunCard
+from app.reading.glossary import glossary, terms_in, with_terms
 from app.reading.lessons import Check, Do, Draw, Lesson, Predict, Step
 from app.reading.run_settings import settings
 
 _STYLE = """
 @page { size: A4; margin: 12mm; }
 body { font: 10.5pt/1.4 system-ui, sans-serif; max-width: 52rem; margin: 1rem auto; padding: 0 1rem; color: #222; }
+.term { text-decoration: underline dotted; text-underline-offset: 2px; }
 h1 { font-size: 17pt; margin: 0; } h2 { font-size: 11.5pt; margin: .7em 0 .1em; break-after: avoid; }
 p { margin: .25em 0; } figure { margin: .3em 0; break-inside: avoid; }
 svg { width: 100%; height: auto; max-width: 24rem; }
@@ -37,8 +39,8 @@ def handout(found: Lesson, runs: Mapping[str, RunCard]) -> str:
     """The page for a lesson with its runs, by name within the lesson."""
     numbers = {name: lesson_numbers.Numbers(card) for name, card in runs.items()}
     steps = "".join(_section(found, step, runs, numbers) for step in found.steps)
-    terms = list(dict.fromkeys(term for step in found.steps for term in lessons.terms_in(step.text)))
-    words = lessons.glossary()
+    terms = list(dict.fromkeys(term for step in found.steps for term in terms_in(step.text)))
+    words = glossary()
     meanings = "".join(f"<dt>{escape(words[term].name)}</dt><dd>{escape(words[term].means)}</dd>" for term in terms)
     made = "<br>".join(escape(settings(card)) for card in runs.values())
     return (
@@ -109,4 +111,4 @@ def _answers(found: Lesson, numbers: Numbers) -> str:
 
 
 def _html(text: str, numbers: Numbers) -> str:
-    return str(MarkdownIt("commonmark", {"html": True}).render(lessons.with_terms(lessons.with_numbers(text, numbers))))
+    return str(MarkdownIt("commonmark", {"html": True}).render(with_terms(lessons.with_numbers(text, numbers))))

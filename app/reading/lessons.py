@@ -1,17 +1,18 @@
-"""Lessons as data: one TOML file a lesson, and a glossary. Whatever is wrong in a file is said in one line."""
+"""Lessons as data: one TOML file a lesson. Whatever is wrong in a file is said in one line."""
 
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import Field, model_validator
 
+from app.reading.glossary import glossary, terms_in
 from app.reading.lesson_numbers import CURVES, NUMBERS
+from app.reading.toml_files import Part, Text, read_toml, validated
 from core.errors import UserError
 
 LESSONS = Path(__file__).resolve().parents[2] / "assets" / "lessons"
@@ -21,16 +22,9 @@ FIGURES = (
 )
 """What a step may show; `app/figures/lesson_figures.py` draws each."""
 _NUMBER = re.compile(r"\{(?:([a-z]\w*)\.)?([a-z]\w*)\}")
-_TERM = re.compile(r"\[\[([^\[\]|]+)(?:\|([^\[\]|]+))?\]\]")
-
-Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class _Step(_Part):
+class _Step(Part):
     title: Text
     text: str = ""
     """Markdown. `{run.number}` stands for a number of a run, `[[term]]` for a word of the glossary."""
@@ -101,7 +95,7 @@ class Do(_Step):
     text: Text
     page: Text
     label: Text
-    parameters: dict[str, str | int] = {}
+    parameters: dict[str, str | int] = Field(default_factory=dict)
 
 
 class Takeaway(_Step):
@@ -111,7 +105,7 @@ class Takeaway(_Step):
     text: Text
 
 
-class Choice(_Part):
+class Choice(Part):
     """An answer that can be picked, and why it is right or wrong."""
 
     text: Text
@@ -135,7 +129,7 @@ class Check(_Step):
 Step = Annotated[Read | Predict | Draw | Reveal | Do | Takeaway | Check, Field(discriminator="kind")]
 
 
-class Lesson(_Part):
+class Lesson(Part):
     """A question, and the steps that answer it."""
 
     name: str
@@ -181,13 +175,6 @@ class Lesson(_Part):
             raise ValueError(f"{where}: “{run}” is none of the lesson's runs ({', '.join(self.runs)})")
 
 
-class Term(_Part):
-    """A word of the glossary."""
-
-    name: Text
-    means: Text
-
-
 def lesson_names() -> list[str]:
     """The lessons there are, in their order; a file that cannot be read comes last, so that the page can say why."""
     paths = sorted(path for path in LESSONS.glob("*.toml") if path.stem != "glossary")
@@ -218,47 +205,13 @@ def read_lesson(path: Path) -> Lesson:
 @lru_cache(maxsize=64)
 def _lesson(path: Path, changed: int) -> Lesson:
     del changed  # only tells one version from the next
-    found = _validated(Lesson, {"name": path.stem} | _toml(path), path)
+    found = validated(Lesson, {"name": path.stem} | read_toml(path), path)
     words = glossary()
     for at, step in enumerate(found.steps):
         for term in terms_in(step.text):
             if term not in words:
                 raise UserError(f"{path.name}: steps.{at + 1}.text: “{term}” is not in glossary.toml.")
     return found
-
-
-def glossary() -> Mapping[str, Term]:
-    """Term in small letters → the term as written, and its meaning. Raises UserError where glossary.toml is wrong."""
-    path = LESSONS / "glossary.toml"
-    try:
-        return _glossary(path, path.stat().st_mtime_ns)
-    except OSError as error:
-        raise UserError(f"glossary.toml cannot be read ({error.strerror}).") from error
-
-
-@lru_cache(maxsize=4)
-def _glossary(path: Path, changed: int) -> Mapping[str, Term]:
-    del changed
-    return {name.lower(): _validated(Term, {"name": name, "means": means}, path) for name, means in _toml(path).items()}
-
-
-def terms_in(text: str) -> list[str]:
-    """The terms that are marked in `text`, in small letters, each once."""
-    return list(dict.fromkeys((found[2] or found[1]).strip().lower() for found in _TERM.finditer(text)))
-
-
-def with_terms(text: str) -> str:
-    """`text` as Markdown in which each marked term is an HTML element that says what it means when pointed at."""
-    from html import escape
-
-    words = glossary()
-
-    def marked(found: re.Match[str]) -> str:
-        term = words.get((found[2] or found[1]).strip().lower())
-        means = escape(term.means) if term else ""
-        return f'<abbr title="{means}" tabindex="0">{escape(found[1])}</abbr>'
-
-    return _TERM.sub(marked, text.replace("<", "&lt;"))
 
 
 def with_numbers(text: str, numbers: Mapping[str, Mapping[str, str]]) -> str:
@@ -272,20 +225,3 @@ def _names(step: Any) -> Iterator[tuple[str | None, str]]:
     for text in texts:
         for found in _NUMBER.finditer(text):
             yield found[1], found[2]
-
-
-def _toml(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UserError(f"{path.name}: this is not a TOML file that can be read ({error}).") from error
-
-
-def _validated(kind: type[Any], values: dict[str, Any], path: Path) -> Any:
-    try:
-        return kind.model_validate(values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part + 1) if isinstance(part, int) else part for part in first["loc"])
-        said = first["msg"].removeprefix("Value error, ")
-        raise UserError(f"{path.name}: {field + ': ' if field else ''}{said}.") from error

@@ -7,6 +7,7 @@ from typing import Any, get_args
 
 import streamlit as st
 
+from app.reading.glossary import meaning
 from app.shell.address import parameter, set_parameters
 from app.training import sources
 from app.training.image_choice import image_choice
@@ -61,7 +62,9 @@ def _learner() -> dict[str, Any]:
     with blocks:
         adapted = _text("Adapted blocks", "blocks", _DEFAULTS.adapters.blocks, "all, last:4, first:6 or 8,9,11")
     with rank:
-        new = _number("Rank of later adapters", "rank", 1, 1024, str(_DEFAULTS.adapters.rank))
+        new = _number(
+            "Rank of later adapters", "rank", 1, 1024, str(_DEFAULTS.adapters.rank), help_text=meaning("rank")
+        )
     with mode:
         retrieval = _select("Task retrieval", "retrieval", list(get_args(RetrievalMode)), _DEFAULTS.retrieval.mode)
     with batch:

@@ -120,9 +120,10 @@ def _one_task(card: RunCard, maps: list[BlockMap], task: int) -> None:
         else "everything learned up to this task, in the one model that all tasks share, has moved"
     )
     caption(
-        f"how far {whose} each layer's weights (Frobenius norm of ΔW). Grey: never touched; “off”: its gate is closed.",
+        f"how far {whose} each layer's weights (Frobenius norm of ΔW). Grey: never touched; “off”: its [[gate]] is "
+        "closed.",
         "the strongest colour, and whether q (what attention looks for) or v (what it passes on) changes more.",
-        "a block that nobody changes is computed once for all tasks, and costs nothing to keep.",
+        "a [[block]] that nobody changes is computed once for all tasks, and costs nothing to keep.",
     )
     save_figure(
         lambda ground: block_figure(found, names, shown, ground),
@@ -302,7 +303,8 @@ def _reuse(card: RunCard, taken: np.ndarray) -> None:
     strongest = float(np.nanmax(taken))
     little = " Here all are far below 1: each task relies on its own units." if strongest < 0.05 else ""
     words = (
-        "how strongly a task (row) uses the frozen units of an earlier one (column); its own units count 1." + little,
+        "how strongly a task (row) uses the frozen [[units|unit]] of an earlier one (column), by the mean size of "
+        "their [[coefficients|coefficient]]; its own count 1." + little,
         "a column that many rows use: what that task learned is of general use.",
         "what is reused need not be learned again, and cannot be forgotten.",
     )
@@ -313,8 +315,8 @@ def _overlap(card: RunCard, shared: np.ndarray) -> None:
     st.subheader("Overlap between tasks", anchor=False)
     width = manifest(card).backbone.width
     words = (
-        "how far two tasks' adapters read the same directions: 0 is none, 1 is all. Two random ones would overlap by "
-        f"about {block_maps.chance_overlap(width):.2g} at this width ({width}).",
+        "how far two tasks' [[adapters|adapter]] read the same directions: 0 is none, 1 is all. Two random ones would "
+        f"overlap by about {block_maps.chance_overlap(width):.2g} at this width ({width}).",
         "pairs well above that.",
         "adapters that read different directions do not disturb each other.",
     )

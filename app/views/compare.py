@@ -106,7 +106,7 @@ def _numbers(runs: list[RunCard], names: list[str]) -> None:
         st.caption(f"The same for all: {equal}.")
     caption(
         "each measure of the runs; ★ marks the best. Shares come first, the largest difference on top.",
-        "a run that wins on one line and loses on another: accuracy is bought with time, work or memory.",
+        "a run that wins on one line and loses on another: [[accuracy]] is bought with time, work or memory.",
         "one number never ranks methods; what was paid for it belongs beside it.",
     )
 

@@ -205,7 +205,7 @@ def _report(source: sources.Source, found: Mapping[str, Any]) -> None:
     caption(
         "every class with some of its training images, in the order in which its task is learned.",
         "classes with few images, wrong labels, and tasks that look alike.",
-        "a task is found by what its images look like: tasks that share a look will be confused.",
+        "a [[task]] is found by what its images look like: tasks that share a look will be confused.",
     )
 
 

@@ -87,7 +87,8 @@ def _matrix(card: RunCard, found: dict[str, np.ndarray], after: int) -> None:
         figure = figures.matrix(a, names, ground, chosen=cell, pickable=True)
         plots.draw(figure, key=f"matrix-{card.name}-{kind}", alt=_alt(kind, a), on_pick=_pick)
         caption(
-            "one row per moment: the share of right answers on every task learned by then. The diagonal: new tasks.",
+            "one row per moment: the share of right answers on every [[task]] learned by then. The diagonal: new "
+            "tasks.",
             "columns that fade downwards. Click a cell for the images behind it.",
             "the average hides which task paid for the newest one.",
         )
@@ -202,7 +203,7 @@ def _over_time(card: RunCard, found: dict[str, np.ndarray], after: int) -> None:
         figure = figures.task_curves(a, names, ground, lit=_lit(a, after), at=after)
         plots.draw(figure, key=f"curves-{card.name}", alt="Accuracy on each task over task time.")
         caption(
-            "the accuracy on each task from the moment it was learned, with the task unknown.",
+            "the [[accuracy]] on each task from the moment it was learned, with the task unknown.",
             "a step down when one particular task arrives: the two may have classes that look alike.",
             "a sudden loss points to one later task; a slow slope to many that each take a little.",
         )
@@ -229,7 +230,8 @@ def _oracle(card: RunCard, found: dict[str, np.ndarray], after: int) -> None:
     figure = figures.told_and_untold(unknown, given, task_names(card), plots.theme())
     plots.draw(figure, key=f"oracle-{card.name}", alt="Accuracy per task without and with the task given.")
     caption(
-        "for each task, the accuracy when the model must find the task (dot) and when the task is given (ring).",
+        "for each task, the accuracy when the model must find the task (dot) and when [[the task is "
+        "given|task-aware]] (ring).",
         "long bars: there the classes of the task are still told apart, but the task is not found.",
         "what lies between dot and ring is lost in finding the task, and only the rest inside it.",
     )
@@ -254,7 +256,8 @@ def _methods(card: RunCard, after: int) -> None:
         f"the mean accuracy on all tasks learned so far, for {len(peers)} runs of the same images in the same order; "
         "the wide line is this run.",
         "which methods start high and which end high: they are seldom the same.",
-        "a method that loses to a frozen model with a simple classifier (lda) has not paid for its adapters.",
+        "a method that loses to a [[frozen]] model with a simple classifier ([[LDA]]) has not paid for its "
+        "[[adapters|adapter]].",
     )
     save_figure(
         lambda ground: figures.run_curves(

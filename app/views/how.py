@@ -9,7 +9,7 @@ import numpy as np
 import streamlit as st
 
 from app.components import explanation, thumbnails
-from app.components.captions import caption
+from app.components.captions import caption, explained
 from app.components.image_way import image_way
 from app.reading import textbook
 from app.reading.block_maps import scores, threshold
@@ -115,7 +115,7 @@ def _patches(card: RunCard, found: Way) -> None:
         f"the recorded thumbnail of this test image; the model saw it with {backbone.image_size} pixels a side, so a "
         f"patch is {side:.0f} × {side:.0f} of them.",
         "what a single patch shows: hardly ever enough to name the class.",
-        "the model must put patches together, and that is what the blocks do.",
+        "the model must put patches together, and that is what the [[blocks|block]] do.",
     )
 
 
@@ -124,8 +124,8 @@ def _blocks(card: RunCard, found: Way) -> None:
     known = scores(gated)
     if known:
         line = threshold(gated)
-        st.markdown(
-            "A *gate* beside each of these places says whether its units are used"
+        explained(
+            "A [[gate]] beside each of these places says whether its units are used"
             + (f"; it is open from a score of **{line:.2f}** on." if np.isfinite(line) else ".")
         )
         active = {str(gate) for gate in gated.get("blocks", {}).get("active", ())}
@@ -196,8 +196,8 @@ def _component_images(card: RunCard, task: int) -> None:
             thumbnails.grid(card, rows, columns=_PER_COMPONENT, size=64, key=f"how-{component}")
     counted = component_counts(card)[task]
     caption(
-        f"one row per component of this task ({min(len(kept), _COMPONENTS)} of {counted} among the images kept), with "
-        "training images that lie in it.",
+        f"one row per [[component]] of this task ({min(len(kept), _COMPONENTS)} of {counted} among the images kept), "
+        "with training images that lie in it.",
         "what the images of a row have in common, and whether a class needs more than one row.",
         "this summary is all that is left of a task's images when an image of unknown task comes.",
     )
@@ -209,7 +209,7 @@ def _nearest(card: RunCard, found: Way) -> None:
         f"the component that this image lies nearest to. The bars above are gaps to the best task, in "
         f"{explanation.unit(found.answer)}.",
         "the length of the second bar: the shorter it is, the closer the call.",
-        "everything after depends on it, for the answer comes from the retrieved task's classes only.",
+        "everything after depends on it, for the answer comes from the [[retrieved task]]'s classes only.",
     )
     layout.page_link("Take this image apart", "errors", icon=":material/troubleshoot:", image=found.image, show="all")
 
@@ -245,7 +245,8 @@ def _adapter(card: RunCard, found: Way) -> None:
     _tower(rows if len(first) > 1 else rows[-1:])
     caption(
         "one row per task as it was learned, and how well the first task was still known afterwards.",
-        "the numbers at the right: a fall is forgetting, whatever its cause. Move the task slider to go back in time.",
+        "the numbers at the right: a fall is [[forgetting]], whatever its cause. Move the task slider to go back in "
+        "time.",
         "a model that keeps learning is only useful if what it knew before is still there.",
     )
     layout.page_link("All tasks and all times", "forgetting", icon=":material/trending_down:")
@@ -259,9 +260,10 @@ def _earlier(card: RunCard, found: Way) -> None:
         return
     names = task_names(card)
     most = max(float(np.abs(units).max(initial=0)) for units in update.earlier) or 1.0
-    st.markdown(
-        "One square per unit of an earlier task, coloured by how strongly it is borrowed here: blue added, orange "
-        f"taken away. The strongest counts **{most:.2g}**, where each of the task's own units counts 1."
+    explained(
+        "One square per [[unit]] of an earlier task, with its [[coefficient]]: coloured by how strongly it is "
+        f"borrowed here: blue added, orange taken away. The strongest counts **{most:.2g}**, where each of the task's "
+        "own units counts 1."
     )
     rows = "".join(
         f'<span class="name" title="{escape(names[task])}">{task + 1} · {escape(names[task])}</span>'
@@ -288,7 +290,7 @@ def _head(card: RunCard, found: Way) -> None:
     caption(
         "one bar per class (the eight likeliest): its score, and the share of it after softmax.",
         "whether two bars are close, which is a close call inside the task.",
-        "a right task does not make a right answer: a mistake here is one that the head has to learn to avoid.",
+        "a right task does not make a right answer: a mistake here is one that the [[head]] has to learn to avoid.",
     )
 
 
@@ -311,7 +313,7 @@ def _answer(card: RunCard, found: Way) -> None:
     caption(
         "images answered wrongly after the last task: true class → answer.",
         "whether you would have known better. Choose an image to see why it was answered so.",
-        "a mistake of retrieval may be mended by retrieving in another way; one inside a task has to be learned.",
+        "a mistake of [[retrieval]] may be mended by retrieving in another way; one inside a task has to be learned.",
     )
     layout.page_link("Look at every mistake", "errors", icon=":material/troubleshoot:")
 

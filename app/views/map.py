@@ -35,8 +35,8 @@ def render() -> None:
     points = run_points.build(card, space, colour, current_task(card.tasks), outlines)
     event = point_map(points, key=f"map-{card.name}", height=560)
     caption(
-        f"every test image and some training images, {run_points.space_words(card, space).where}. "
-        "Ring: wrong task retrieved.",
+        f"every [[test image]] and some training images, {run_points.space_words(card, space).where}. Ring: wrong task "
+        "[[retrieved|retrieval]].",
         "clusters of one task that touch another's, and rings between them.",
         "an image is answered with a class of the task that was retrieved for it. Distances between far clusters "
         "carry no meaning: only who is near whom does.",

@@ -193,9 +193,9 @@ def _map(card: RunCard, answers: Predictions) -> None:
     point_map(points, key=f"start-{card.name}", height=360, selectable=False)
     play = " Press **Play** to see the tasks arrive." if points.frames > 1 else ""
     caption(
-        f"every test image and some training images, {run_points.space_words(card, space).where}.{play}",
+        f"every [[test image]] and some training images, {run_points.space_words(card, space).where}.{play}",
         "rings: images that were taken for another task's. Point at one to see it.",
-        "an image is answered with a class of the task that it is taken for, so a ring is usually a mistake. "
+        "an image is answered with a class of the [[task]] that it is taken for, so a ring is usually a mistake. "
         "Distances between far clusters carry no meaning.",
     )
 

@@ -13,6 +13,7 @@ import streamlit as st
 from app.components.captions import caption
 from app.figures import plots
 from app.figures.palette import colours
+from app.reading.glossary import meaning
 from app.shell import layout
 from app.shell.address import parameter, set_parameters
 from app.shell.run_choice import runs_folder
@@ -242,7 +243,7 @@ def _new(busy: bool) -> None:
     one, two, three, four = st.columns(4)
     seeds = one.number_input("Seeds", 1, 20, 3, key="sweep-seeds")
     epochs = two.number_input("Epochs per task", 0, 100, 2, key="sweep-epochs")
-    ranks = three.multiselect("Ranks", [1, 2, 4, 8, 16, 32], [4], key="sweep-ranks")
+    ranks = three.multiselect("Ranks", [1, 2, 4, 8, 16, 32], [4], key="sweep-ranks", help=meaning("rank"))
     at_once = four.number_input("Runs at once", 1, 16, 1, key="sweep-jobs")
     title = st.text_input("Name", _free(runs_folder()), key="sweep-title", max_chars=40)
     values = sweep_values(title, methods, int(seeds), int(epochs), sorted(ranks))

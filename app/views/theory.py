@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import streamlit as st
 
-from app.components.captions import caption
+from app.components.captions import caption, explained
 from app.components.save_figure import save_figure
 from app.figures import plots
 from app.figures import theory as figures
@@ -30,10 +30,10 @@ def render() -> None:
     if found is None and tested is None:
         _none(card)
         return
-    st.markdown(
-        "A run tells tasks apart by how likely an image is under each task's mixture of Gaussians. Theory says how "
-        "often that fails *if tasks were these mixtures*. Here is what it says, beside what happens, and why they "
-        "differ."
+    explained(
+        "A run tells tasks apart by how [[likely|likelihood]] an image is under each task's [[mixture]] of "
+        "[[Gaussians|Gaussian]]. Theory says how often that fails *if tasks were these mixtures*. Here is what it "
+        "says, beside what happens, and why they differ."
     )
     if found is not None:
         _over_time(card, found)
@@ -61,9 +61,9 @@ def _over_time(card: RunCard, found: theory.Errors) -> None:
     if not any(np.isfinite(each[1:]).any() for each in (found.expected, found.bound, found.sampled)):
         st.markdown("This run was trained before an error was expected for its kind of retrieval: train it anew.")
     caption(
-        "the share of images that are sent to a wrong task, after each task: as measured on test images, as expected "
-        "from training images that were left out one by one, and as theory has it. A bound that is no better than "
-        "guessing is left out.",
+        "the share of images that are sent to a wrong task, after each task: as measured on test images, as "
+        "[[expected|expected error]] from training images that were left out one by one, and as theory has it. A "
+        "[[bound]] that is no better than guessing is left out.",
         "how far the dotted lines lie below the others, and whether *expected* follows *measured*.",
         "a proof about the mixtures is no promise about images; images that were left out are.",
     )
@@ -126,7 +126,7 @@ def _one_task(card: RunCard, tested: theory.Assumptions, known: list[int], names
     figure = figures.distances(shown.quantiles, plots.theme())
     plots.draw(figure, key=f"distances-{card.name}", alt=_distances_alt(shown))
     caption(
-        f"images of one task, in order of their squared distance to the component they lie nearest to, in "
+        "images of one task, in order of their squared distance to the [[component]] they lie nearest to, in "
         f"{shown.new.dimensions} dimensions; across, what the chi-square distribution says of as many.",
         "test images (filled) above the dashed line: they are further away than the mixture says. A straight line that "
         "is steeper is a wider spread; one that bends upwards is another shape, with images far off.",

@@ -160,7 +160,8 @@ def _answered(card: RunCard, picture: bytes) -> None:
     explanation.component_images(card, near, names, answer, key=f"try-near-{card.name}")
     _truth(card)
     caption(
-        "the task and class that the model picks, how far the other tasks lie behind, and the cluster it lies nearest.",
+        "the [[task|retrieved task]] and class that the model picks, how far the other tasks lie behind, and the "
+        "cluster it lies nearest.",
         "a picture of something the run never saw: it is still sent to some task, and answered there.",
         "the model cannot say that it does not know; the gap between tasks says how sure it is of the task only.",
     )

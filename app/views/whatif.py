@@ -242,10 +242,11 @@ def _about(found: Answer) -> None:
     """What was fitted, and how to read the page."""
     st.caption(f"{_fitted(found)} {_above(found)}")
     caption(
-        "retrieval done again on the run's stored embeddings, and how far it is *from* the run as it was trained.",
-        "a setting that keeps the tasks apart with fewer components, or loses whole tasks; and how far the measured "
-        "error is from that of points drawn from the mixtures.",
-        "an answer can only be as good as the task that is retrieved; the mixture is a choice, with a price.",
+        "[[retrieval]] done again on the run's stored [[embeddings|embedding]], and how far it is *from* the run as "
+        "it was trained.",
+        "a setting that keeps the tasks apart with fewer [[components|component]], or loses whole tasks; and how far "
+        "the measured error is from that of points drawn from the mixtures.",
+        "an answer can only be as good as the task that is retrieved; the [[mixture]] is a choice, with a price.",
     )
 
 

@@ -177,7 +177,6 @@ def test_a_curve_is_asked_for_with_sliders_or_with_a_drawing(
     kind = 'kind = "draw"' if form == "draw" else 'kind = "predict"\nform = "curve"'
     text = RIGHT.replace('kind = "predict"', kind).replace('form = "number"\n', "")
     written(tmp_path, text.replace('one.final_accuracy"', 'one.last_row"'))
-    (tmp_path / "glossary.toml").write_text((lessons.LESSONS / "glossary.toml").read_text())
     monkeypatch.setattr(lessons, "LESSONS", tmp_path)
     test = page("lessons", {"lesson": "mine", "step": "1"})
     assert not test.error and not test.exception and len(test.slider) == (5 if form == "curve" else 0)
@@ -187,11 +186,6 @@ def test_a_wrong_choice_says_why() -> None:
     test = page("lessons", {"lesson": "forgetting", "step": "9"})
     test.radio[0].set_value(1).run()
     assert "never overwritten" in test.warning[0].value and test.query_params["a9"] == "2"
-
-
-def test_terms_say_what_they_mean_and_no_html_of_a_lesson_gets_through() -> None:
-    shown = lessons.with_terms("A <b>[[task]]</b> and [[test images|test image]]")
-    assert "<b>" not in shown and 'title="A group of classes' in shown and ">test images</abbr>" in shown
 
 
 @each_lesson

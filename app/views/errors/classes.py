@@ -111,5 +111,6 @@ def explain_view() -> None:
         "test images by their true class (rows) and the class that was answered (columns). Classes that are confused "
         "stand beside each other. The list says how many points of accuracy a pair costs.",
         "blocks of orange, and whether the two classes of a pair belong to one task or to two.",
-        "a pair inside one task stays confused when the task is told; one across two tasks is a mistake of retrieval.",
+        "a pair inside one task stays confused when the task is told; one across two tasks is a mistake of "
+        "[[retrieval]].",
     )

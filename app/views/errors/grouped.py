@@ -74,8 +74,8 @@ def _group(card: RunCard, number: int, name: str, images: np.ndarray, here: bool
 def explain_view() -> None:
     """How to read the groups."""
     caption(
-        "mistakes whose embeddings lie together in the space in which tasks are told apart; of each group the most "
-        "typical images.",
+        "mistakes whose [[embeddings|embedding]] lie together in the space in which tasks are told apart; of each "
+        "group the most typical images.",
         "what the images of one group share that their class does not: a pose, a background, a kind.",
         "one cause often stands behind a whole group, and one remedy may answer all of it.",
     )

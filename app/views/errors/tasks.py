@@ -35,7 +35,8 @@ def _pick(card: RunCard, answers: Predictions, cell: Cell | None) -> None:
 def explain_view() -> None:
     """How to read the matrix."""
     caption(
-        "test images by their true task and the task they were sent to; the diagonal was sent to the right one.",
+        "test images by their true task and the task they were [[sent to|retrieved task]]; the diagonal was sent to "
+        "the right one.",
         "a dark cell off the diagonal, and whether its mirror image is dark too: two tasks that look alike.",
         "an image that is sent to a wrong task is given one of its classes, and none of them is right.",
     )

@@ -11,6 +11,7 @@ from app.figures.lesson_figures import Drawn
 from app.figures.palette import Theme
 from app.reading import lesson_numbers, lessons
 from app.reading.cards import RECORDED_RUNS, RunCard, run_card
+from app.reading.glossary import glossary, terms_in, with_terms
 from app.reading.lessons import Check, Do, Draw, Lesson, Question, Reveal, Step
 from app.shell import layout, navigation
 from app.shell.address import RUN, parameter, set_parameters
@@ -18,7 +19,6 @@ from app.views.lessons import answering, presenting, taken
 from core.errors import UserError
 
 _STYLE = """<style>
-abbr[title] { text-decoration: underline dotted; text-underline-offset: 3px; cursor: help; }
 [class*="st-key-lesson-step"] { max-width: 56rem; }
 </style>"""
 
@@ -60,7 +60,7 @@ def _runs(found: Lesson) -> dict[str, RunCard]:
 
 def _text(text: str, runs: dict[str, RunCard]) -> None:
     numbers = {name: lesson_numbers.Numbers(card) for name, card in runs.items()}
-    st.markdown(lessons.with_terms(lessons.with_numbers(text, numbers)), unsafe_allow_html=True)
+    st.markdown(with_terms(lessons.with_numbers(text, numbers)), unsafe_allow_html=True)
 
 
 def _step(found: Lesson, at: int, step: Step, runs: dict[str, RunCard]) -> None:
@@ -204,9 +204,9 @@ def _leave(lesson: str | None = None) -> None:
 
 def _words(text: str) -> None:
     """What the marked words mean, for those who cannot point at them."""
-    terms = lessons.terms_in(text)
+    terms = terms_in(text)
     if terms:
-        words = lessons.glossary()
+        words = glossary()
         with st.expander("Words on this page", icon=":material/dictionary:"):
             st.markdown("\n".join(f"- **{layout.plain(words[term].name)}**: {words[term].means}" for term in terms))
 
