@@ -1,17 +1,18 @@
-"""The recorded sweeps of the page Kept elsewhere: `python -m core.kept_elsewhere fashion` trains one anew.
+"""The recorded sweeps of the page Kept elsewhere: `python -m core.kept_elsewhere fashion` trains what one still lacks.
 
 A file assets/kept/NAME.toml says `title`, [base], the keys that all runs share, and [[parts]], the axes of a grid
 each, as in a sweep file. All runs are trained in this process, one after another, and share their frozen passes. What
 they found is kept in the folder assets/kept/NAME: `rows.json`, with a row for each run, `answers.parquet`, what each of
-them answered for every held-out image, and the thumbnails of those. Finished runs stay in `runs/kept-NAME`, and are not
-trained again.
+them answered for every held-out image, and `held_out/0`, `held_out/1`, …, the thumbnails of those, a folder for each
+choice of images. A run that is kept there is not trained again, unless `--again` asks for all; nor is one whose
+finished folder is in `runs/kept-NAME`.
 """
 
 from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,6 +36,8 @@ SWEEPS = Path(__file__).resolve().parents[1] / "assets" / "kept"
 _OF_EACH = ("image", "label", "name", "sheet", "cell", "readout", "knn", "zero_shot")
 ANSWERS = pa.schema([("row", pa.int32()), *(HELD_OUT_COLUMNS.field(name) for name in _OF_EACH)])
 """Columns of HELD_OUT_COLUMNS of every run, `row` counted as in rows.json."""
+PICTURES = "held_out"
+"""The folder of thumbnails: in a summary one of such folders, which the rows' `pictures` name, in a run the sheets."""
 _MEASURED = (
     "final_accuracy",
     "task_aware_accuracy",
@@ -45,6 +48,7 @@ _MEASURED = (
     "shifts",
 )
 """What a row keeps of metrics.json."""
+_AGAIN = "--again"
 
 
 @dataclass(frozen=True)
@@ -103,59 +107,138 @@ def read_answers(name: str, folder: Path = SWEEPS) -> pa.Table:
     return formats.read_table(folder / name / "answers.parquet", ANSWERS)
 
 
-def row(planned: PlannedRun, run: Run) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Kept:
     """What is kept of one run."""
+
+    row: Mapping[str, Any]
+    """Its entry in rows.json."""
+    answers: pa.Table
+    """ANSWERS without `row`."""
+    sheets: Mapping[str, bytes]
+    """The files with the thumbnails of its held-out images."""
+
+
+def taken(planned: PlannedRun, run: Run) -> Kept:
+    """What is kept of a finished run."""
     last = len(run.manifest.tasks) - 1
     gates = dict(run.task(last).gates)
     if isinstance(gates.get("blocks"), dict):
         gates["blocks"] = {key: value for key, value in gates["blocks"].items() if key != "history"}
-    measured = {key: run.metrics.get(key) for key in _MEASURED}
     # Its own settings alone: the base is in the sweep's file, and is the same for all.
-    return {"name": planned.name, "point": planned.point, "seed": planned.seed, "gates": gates, "metrics": measured}
+    own = {"name": planned.name, "point": planned.point, "seed": planned.seed, "date": run.manifest.created[:10]}
+    measured = {key: run.metrics.get(key) for key in _MEASURED}
+    row = {**own, "gates": gates, "metrics": measured}
+    return Kept(row, run.held_out().select(list(_OF_EACH)), _sheets(run.folder / PICTURES))
 
 
-def summarise(sweep: Sweep, runs: Sequence[tuple[PlannedRun, Run]], target: Path) -> None:
-    """Write what the page reads: rows.json, answers.parquet, and the thumbnails of the held-out images."""
-    first = runs[0][1]
-    tables = []
-    for number, (_, run) in enumerate(runs):
-        answers = run.held_out().select(list(_OF_EACH))
-        tables.append(answers.add_column(0, "row", pa.array([number] * len(answers), pa.int32())))
-    target.mkdir(parents=True, exist_ok=True)
+def read_kept(name: str, folder: Path = SWEEPS) -> dict[str, Kept]:
+    """A run's name → what a recorded sweep keeps of it; empty before the first is trained. Raises UserError as
+    `read_rows` and `read_answers` do."""
+    if not (folder / name / "rows.json").exists():
+        return {}
+    rows, answers = read_rows(name, folder)["rows"], read_answers(name, folder)
+    owner = answers["row"].to_numpy()
+    return {
+        row["name"]: Kept(
+            row,
+            answers.filter(owner == number).drop_columns("row"),
+            _sheets(folder / name / PICTURES / str(row["pictures"])),
+        )
+        for number, row in enumerate(rows)
+    }
+
+
+def _sheets(folder: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in sorted(folder.glob("*.webp"))}
+
+
+def computed_by(run: Run) -> dict[str, Any]:
+    """What all rows of a summary share, beside what the sweep's file says."""
+    return {"precision": run.manifest.hardware.get("precision"), "backbone": run.manifest.backbone.model_dump()}
+
+
+def check_alike(shared: Mapping[str, Any], run: Run) -> None:
+    """Raises UserError when `run` was not computed as the rows were that `shared` is of."""
+    own = computed_by(run)
+    if own["precision"] != shared["precision"]:
+        raise UserError(
+            f"{run.folder} was computed in {own['precision']}, and the runs that are kept in {shared['precision']}: "
+            f"set PROTEUS_PRECISION={shared['precision']} and remove that folder, or record all of them with --again."
+        )
+    if own["backbone"] != shared["backbone"]:
+        raise UserError(f"{run.folder} has another backbone than the runs that are kept: record all with --again.")
+
+
+def summarise(facts: Mapping[str, Any], kept: Sequence[Kept], target: Path) -> None:
+    """Write what the page reads: rows.json, answers.parquet, and the thumbnails of the held-out images.
+
+    `facts` are `title`, `planned`, and what `computed_by` gives; the rows come in the order of `kept`.
+    """
+    rows, tables = [], []
+    choices: list[Mapping[str, bytes]] = []
+    for number, each in enumerate(kept):
+        if each.sheets not in choices:  # seeds may ask about different images
+            choices.append(each.sheets)
+        rows.append({**each.row, "pictures": choices.index(each.sheets)})
+        tables.append(each.answers.add_column(0, "row", pa.array([number] * len(each.answers), pa.int32())))
+    shutil.rmtree(target / PICTURES, ignore_errors=True)
+    for number, sheets in enumerate(choices):
+        folder = target / PICTURES / str(number)
+        folder.mkdir(parents=True)
+        for name, content in sheets.items():
+            (folder / name).write_bytes(content)
     with replacing(target / "answers.parquet") as file:
         formats.write_table(file, formats.conform(pa.concat_tables(tables), ANSWERS))
-    shutil.rmtree(target / "held_out", ignore_errors=True)
-    shutil.copytree(first.folder / "held_out", target / "held_out")  # the same images for every run and seed
-    about = {
-        "title": sweep.title,
-        "planned": len(sweep.runs),
-        "date": first.manifest.created[:10],
-        "precision": first.manifest.hardware.get("precision"),
-        "backbone": first.manifest.backbone.model_dump(),
-        "seconds": sum(run.metrics["seconds"] for _, run in runs),
-    }
-    rows = [row(planned, run) for planned, run in runs]
-    write_json(target / "rows.json", {**about, "rows": rows})
+    write_json(target / "rows.json", {**facts, "rows": rows})
+
+
+def record(name: str, runs: Path, folder: Path = SWEEPS, *, again: bool = False) -> Iterator[Run]:
+    """Train the runs that a recorded sweep does not keep, or all of them `again`; gives each run when it is kept.
+
+    Rows of runs that are no longer asked for go. The summary is written after each run, so that a sweep that is stopped
+    shows what it has; that takes a moment beside a training. Raises UserError as training does, or where the rows would
+    not have been computed alike.
+    """
+    sweep = read_sweep(name, folder)
+    encodings: Encodings = {}
+    found = {} if again else read_kept(name, folder)
+    kept = {planned.name: found[planned.name] for planned in sweep.runs if planned.name in found}
+    shared = {key: read_rows(name, folder)[key] for key in ("precision", "backbone")} if kept else {}
+
+    def save() -> None:
+        rows = [kept[planned.name] for planned in sweep.runs if planned.name in kept]
+        summarise({"title": sweep.title, "planned": len(sweep.runs), **shared}, rows, folder / name)
+
+    if kept:
+        save()  # what the sweep's file asks for may have changed
+    for planned in sweep.runs:
+        if planned.name in kept:
+            continue
+        run = train(sweep, runs, encodings, planned)
+        shared = shared or computed_by(run)
+        check_alike(shared, run)
+        kept[planned.name] = taken(planned, run)
+        save()
+        yield run
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Train the sweeps named, by default all; `SWEEP RUN` trains that run of it alone, into `runs`."""
-    encodings: Encodings = {}
-    if len(arguments) == 2 and arguments[1].startswith("kept-"):
-        sweep = read_sweep(arguments[0])
+    """Record the sweeps named, by default all; `SWEEP RUN` trains that run of it alone, into `runs`."""
+    names = [argument for argument in arguments if argument != _AGAIN]
+    if len(names) == 2 and names[1].startswith("kept-"):
+        sweep = read_sweep(names[0])
         named = {run.name: run for run in sweep.runs}
-        if arguments[1] not in named:
-            raise unknown("run of this sweep", arguments[1], named)
-        sys.stdout.write(f"{train(sweep, Path('runs'), encodings, named[arguments[1]]).folder}\n")
+        if names[1] not in named:
+            raise unknown("run of this sweep", names[1], named)
+        sys.stdout.write(f"{train(sweep, Path('runs'), {}, named[names[1]]).folder}\n")
         return
-    for name in arguments or known():
-        sweep = read_sweep(name)
-        done: list[tuple[PlannedRun, Run]] = []
-        for number, planned in enumerate(sweep.runs, start=1):
-            run = train(sweep, Path("runs") / f"kept-{name}", encodings, planned)
-            sys.stderr.write(f"{number} of {len(sweep.runs)}: {planned.name}, {run.metrics['seconds']:.0f} s\n")
-            done.append((planned, run))
-            summarise(sweep, done, SWEEPS / name)
+    for name in names or known():
+        trained = 0
+        for run in record(name, Path("runs") / f"kept-{name}", again=_AGAIN in arguments):
+            trained += 1
+            sys.stderr.write(f"{name}, {run.folder.name}: {run.metrics['seconds']:.0f} s\n")
+        sys.stderr.write(f"{name}: {trained} of {len(read_sweep(name).runs)} runs were added.\n")
 
 
 if __name__ == "__main__":

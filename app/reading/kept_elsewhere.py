@@ -17,7 +17,7 @@ import numpy as np
 
 from app.reading import block_maps, tables
 from app.reading.cards import RunCard
-from core.kept_elsewhere import SWEEPS, known, read_answers, read_rows
+from core.kept_elsewhere import PICTURES, SWEEPS, known, read_answers, read_rows
 from core.runs.schema import BackboneInfo
 from core.runs.store import Run
 
@@ -116,7 +116,8 @@ class Comparison:
     classes: tuple[str, ...]
     """Those that any of the runs holds out."""
     settings: tuple[Setting, ...]
-    date: str = ""
+    dates: tuple[str, ...] = ()
+    """Days on which a recorded sweep's runs began."""
     planned: int = 0
     """How many runs a recorded sweep has when it is whole."""
 
@@ -264,13 +265,15 @@ def _recorded(name: str, folder: Path, changed: int) -> Comparison:
     grouped: dict[str, list[tuple[dict[str, Any], Trained]]] = {}
     for number, row in enumerate(about["rows"]):
         mine = _answers(answers.filter(owner == number))
-        run = Trained(row["seed"], row["gates"], row["metrics"], mine, folder / name / "held_out", None)
+        pictures = folder / name / PICTURES / str(row["pictures"])
+        run = Trained(row["seed"], row["gates"], row["metrics"], mine, pictures, None)
         point = {axis: value for axis, value in row["point"].items() if axis != "seed"}
         grouped.setdefault(json.dumps(point, sort_keys=True), []).append((point, run))
     settings = tuple(_setting(members[0][0], tuple(run for _, run in members)) for members in grouped.values())
     classes = tuple(about["rows"][0]["metrics"]["dial"]["classes"])
     backbone = BackboneInfo(**about["backbone"])
-    return Comparison(about["title"], backbone, classes, settings, about["date"], about["planned"])
+    dates = tuple(sorted({row["date"] for row in about["rows"]}))
+    return Comparison(about["title"], backbone, classes, settings, dates, about["planned"])
 
 
 def _setting(point: Mapping[str, Any], runs: tuple[Trained, ...]) -> Setting:
@@ -322,7 +325,7 @@ def _trained(card: RunCard) -> Trained:
     gates = tables.gates(card)
     return Trained(
         int(config.get("seed", 0)), gates[-1], tables.metrics(card), _answers(run.held_out()),
-        card.folder / "held_out", card.name,
+        card.folder / PICTURES, card.name,
     )  # fmt: skip
 
 

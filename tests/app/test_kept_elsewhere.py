@@ -20,6 +20,8 @@ from core.kept_elsewhere import SWEEPS, known, read_rows, read_sweep
 from tests.app.opened_page import page
 
 FASHION = kept_elsewhere.recorded("fashion")
+DIGITS = kept_elsewhere.recorded("digits")
+BOTH = pytest.mark.parametrize("sweep", [FASHION, DIGITS], ids=["fashion", "digits"])
 
 
 def shown(**query: str):
@@ -60,27 +62,30 @@ def test_every_recorded_run_is_a_planned_one_and_is_told_once():
         assert len({setting.key for setting in found.settings}) == len(found.settings), "a key names one setting"
 
 
-def test_what_is_lost_is_what_the_kept_answers_say():
+@BOTH
+def test_what_is_lost_is_what_the_kept_answers_say(sweep):
     """The dial's accuracies and the answers were written by different code: they must agree."""
-    for setting, strength in product(FASHION.settings, FASHION.strengths):
+    for setting, strength in product(sweep.settings, sweep.strengths):
         for run in setting.runs:
             for probe in ("readout", "knn"):
                 given_now = kept_elsewhere._given(run, probe, strength)
                 assert (given_now == run.answers.label).mean() == pytest.approx(run.at(probe, strength), abs=1e-6)
 
 
-def test_nothing_is_gained_or_lost_where_the_frozen_model_answers():
+@BOTH
+def test_nothing_is_gained_or_lost_where_the_frozen_model_answers(sweep):
     for probe in ("readout", "knn"):
-        for found in kept_elsewhere.places(FASHION, "own", probe, 0.0):
+        for found in kept_elsewhere.places(sweep, "own", probe, 0.0):
             assert found.gained.mean == found.lost.mean == 0
-    for setting in FASHION.settings:
-        losses = kept_elsewhere.class_losses(FASHION, setting, "readout", 0.0)
+    for setting in sweep.settings:
+        losses = kept_elsewhere.class_losses(sweep, setting, "readout", 0.0)
         assert all(loss.before == loss.after for loss in losses)
         assert all(not kept_elsewhere.changed(run, "readout", 0.0) for run in setting.runs)
 
 
-def test_budgets_open_as_many_gates_as_their_titles_say():
-    for setting in FASHION.settings:
+@BOTH
+def test_budgets_open_as_many_gates_as_their_titles_say(sweep):
+    for setting in sweep.settings:
         if setting.kind in ("learned", "gradient", "random", "last"):
             active, total = setting.open_gates()
             assert setting.title.startswith(f"{active:g} gate") and total == 72
@@ -88,8 +93,9 @@ def test_budgets_open_as_many_gates_as_their_titles_say():
                 assert len(block_maps.open_sites(run.gates)) <= active
 
 
-def test_images_that_changed_come_with_their_answers_and_the_spoiled_first():
-    run = next(s for s in FASHION.settings if s.key == "lora-zero").runs[0]
+@BOTH
+def test_images_that_changed_come_with_their_answers_and_the_spoiled_first(sweep):
+    run = next(s for s in sweep.settings if s.key == "lora-zero").runs[0]
     found = kept_elsewhere.changed(run, "readout", 1.0)
     spoiled = [each.before == each.label for each in found]
     assert found and spoiled == sorted(spoiled, reverse=True)
@@ -97,16 +103,17 @@ def test_images_that_changed_come_with_their_answers_and_the_spoiled_first():
     assert net / len(run.answers.label) == pytest.approx(run.at("readout", 0.0) - run.at("readout", 1.0), abs=1e-6)
 
 
-def test_the_effects_of_the_causes_add_up():
-    design = kept_causes.factorial(FASHION, "readout", 0.8)
+@BOTH
+def test_the_effects_of_the_causes_add_up(sweep):
+    design = kept_causes.factorial(sweep, "readout", 0.8)
     cells = {cell: outcome.lost.mean for cell, outcome in design.cells.items()}
     for position, cause in enumerate(kept_causes.CAUSES):
         on = np.mean([value for cell, value in cells.items() if cell[position]])
         off = np.mean([value for cell, value in cells.items() if not cell[position]])
         assert design.lost[cause].mean == pytest.approx(on - off)
     assert design.ratio(kept_causes.CELLS[0], kept_causes.CELLS[0]) == 1
-    assert kept_causes.factorial(FASHION, "readout", 1.0) is None, "at full strength that cause is no cause"
-    assert kept_causes.factorial(FASHION, "readout", 0.33) is None
+    assert kept_causes.factorial(sweep, "readout", 1.0) is None, "at full strength that cause is no cause"
+    assert kept_causes.factorial(sweep, "readout", 0.33) is None
 
 
 def test_a_mark_carries_the_key_that_opens_it():
@@ -140,6 +147,31 @@ def test_a_point_of_every_kind_opens():
     for setting in {setting.kind: setting for setting in FASHION.settings}.values():
         test = shown(point=setting.key, strength="0.8")
         assert test.header[0].value == layout.plain(setting.title)
+
+
+def test_above_one_the_price_closes_every_gate_and_nothing_is_lost():
+    counts = {s.title: s.open_gates()[0] for s in FASHION.settings if s.kind == "penalty"}
+    assert list(counts) == ["λ = 0.1", "λ = 0.3", "λ = 1", "λ = 3"]
+    assert list(counts.values()) == sorted(counts.values(), reverse=True)
+    closed = next(setting for setting in FASHION.settings if setting.title == "λ = 3")
+    assert closed.open_gates() == (0, 72)
+    text = words(shown(point=closed.key))
+    assert "Every one of the 240 images" in text and "No gate is open here" in text
+
+
+def test_the_other_recorded_sweep_is_a_choice_and_tells_of_its_own_classes():
+    assert "Bag" in words(shown()), "the fullest sweep comes first"
+    test = shown(of="digits")
+    text = words(test)
+    assert "core.kept_elsewhere digits" in text and "Held out: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9." in text
+    assert test.get("plotly_chart") and "which cause" in " ".join(each.value for each in test.header).lower()
+
+
+def test_seeds_that_ask_about_different_images_show_their_own():
+    lora = next(setting for setting in DIGITS.settings if setting.key == "lora-zero")
+    first, second = lora.runs
+    assert first.answers.names != second.answers.names and first.pictures != second.pictures
+    assert len({run.pictures for setting in FASHION.settings for run in setting.runs}) == 1, "there they are the same"
 
 
 def test_the_single_adapter_stands_beside_one_for_each_task():

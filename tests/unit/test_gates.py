@@ -19,7 +19,7 @@ from core.errors import UserError
 from core.methods import method_class
 from core.methods.base import Step
 from core.methods.gated import GateOptions
-from tests.unit.learning import CPU, TASKS, build, inputs_for, learn, learned_and_loaded
+from tests.unit.learning import CPU, TASKS, build, images, inputs_for, learn, learned_and_loaded
 
 GATED = ["selective-lora", "taps", "proteus"]
 SELECTIONS = ["learned", "random", "last", "gradient"]
@@ -258,3 +258,14 @@ def test_gates_without_a_budget_show_their_threshold_and_no_gaps():
 
 def test_names_of_gates():
     assert gate_names(SITES, "block") == ("0", "1", "2", "3") and gate_names(SITES, "site")[:2] == ("0/q", "0/v")
+
+
+def test_with_every_gate_open_it_is_one_adapter_without_gates():
+    """What λ left open before it weighed pulls: LoRA everywhere, to the last bit."""
+    plain, gated = build("sequential", blocks="all"), build("selective-lora", blocks="all", sparsity=0.0)
+    for method in (plain, gated):
+        for task in (0, 1):
+            learn(method, task)
+    assert gated.block_gates.is_open().all()
+    tokens = plain.backbone.stem(images(0)[0])
+    assert torch.equal(plain.embed(tokens, 0), gated.embed(tokens, 0))

@@ -44,7 +44,8 @@ def render() -> None:
 
 def _comparison() -> Comparison | None:
     """The recorded sweep or the runs of one's own that the address names; None, with the next click, where none are."""
-    sweeps = {name: recorded(name) for name in recorded_names()}
+    every = {name: recorded(name) for name in recorded_names()}
+    sweeps = dict(sorted(every.items(), key=lambda item: -item[1].planned))  # the fullest first
     options = {name: found.title for name, found in sweeps.items()} | {_OWN: "Your runs with held-out classes"}
     source = choice("Shown", "of", options, next(iter(options)), widget="kept-of")
     if source in sweeps:
@@ -52,8 +53,8 @@ def _comparison() -> Comparison | None:
         runs = sum(len(setting.runs) for setting in found.settings)
         part = "" if runs == found.planned else f" of {found.planned}"
         st.caption(
-            f"Recorded on {found.date}: {runs}{part} runs of `python -m core.kept_elsewhere {source}`, each of which "
-            f"learned the same images. Held out: {layout.plain(', '.join(found.classes))}."
+            f"Recorded on {' and '.join(found.dates)}: {runs}{part} runs of `python -m core.kept_elsewhere {source}`, "
+            f"each of which learned the same images. Held out: {layout.plain(', '.join(found.classes))}."
         )
         return found
     return _of_own()

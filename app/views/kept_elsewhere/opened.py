@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import streamlit as st
-from PIL import Image
+from PIL import Image, ImageOps
 
 from app.components.captions import caption
 from app.components.choice import choice
@@ -14,6 +14,7 @@ from app.figures.palette import colours
 from app.reading import block_maps, kept_elsewhere
 from app.reading.comparison import told
 from app.reading.kept_elsewhere import Changed, Comparison, Setting, Trained
+from app.reading.way import evenly
 from app.shell import layout
 from app.views.kept_elsewhere.front import Asked
 from core.runs.sprites import cut, read_sheet
@@ -21,6 +22,8 @@ from core.runs.sprites import cut, read_sheet
 _SHOWN = 24
 _WIDE = 84
 """Pixels of a thumbnail."""
+_APART = 3
+"""Pixels of the clear edge around it: images with a black ground would run together."""
 
 
 def point(found: Comparison, chosen: Setting, wanted: Asked) -> None:
@@ -51,10 +54,10 @@ def _blocks(found: Comparison, chosen: Setting, run: Trained) -> None:
     changed = int((shown.norm > 0).sum())
     active, total = chosen.open_gates()
     values = (
-        ("Weight matrices changed", f"{changed} of {shown.norm.size}", "With this seed."),
+        ("Matrices changed", f"{changed} of {shown.norm.size}", "With this seed."),
         ("Gates open", f"{active:g} of {total}", "In the mean over seeds; without gates, all that can be adapted."),
         ("Kept", told(chosen.cost("bytes_per_task"), "bytes"), "Adapter, head and clusters beside the backbone."),
-        ("Work for an answer", f"{chosen.cost('flops_per_image') / 1e6:,.0f} MFLOP", "Computed, for one image."),
+        ("MFLOP an answer", f"{chosen.cost('flops_per_image') / 1e6:,.0f}", "Work for one image, computed."),
     )
     for column, (label, value, meaning) in zip(st.columns(len(values)), values, strict=True):
         column.metric(label, value, help=meaning, border=True)
@@ -106,15 +109,23 @@ def _images(changed: list[Changed], run: Trained, asked: int) -> None:
     )
     sheets: dict[int, Image.Image] = {}
     pictures, captions = [], []
-    for each in changed[:_SHOWN]:
+    for each in _spread(changed):
         if each.sheet not in sheets:
             sheets[each.sheet] = read_sheet(run.pictures, each.sheet)
         picture = cut(sheets[each.sheet], each.cell, run.pictures)
-        pictures.append(picture.resize((_WIDE, _WIDE), Image.Resampling.NEAREST))
+        large = picture.resize((_WIDE, _WIDE), Image.Resampling.NEAREST).convert("RGBA")
+        pictures.append(ImageOps.expand(large, _APART, (0, 0, 0, 0)))
         captions.append(layout.plain(f"{run.classes[each.before]} → {run.classes[each.after]}"))
-    st.image(pictures, caption=captions, width=_WIDE)
+    st.image(pictures, caption=captions, width=_WIDE + 2 * _APART)
     if len(changed) > _SHOWN:
-        st.caption(f"The first {_SHOWN} of {len(changed)} are shown.")
+        st.caption(f"{_SHOWN} of the {len(changed)} are shown, from first to last.")
+
+
+def _spread(changed: list[Changed]) -> list[Changed]:
+    """As many as are shown; of more spoiled ones some from first to last, so that all classes have their turn."""
+    spoiled = [each for each in changed if each.before == each.label]
+    pool = spoiled if len(spoiled) > _SHOWN else changed[:_SHOWN]
+    return [pool[row] for row in evenly(np.arange(len(pool)), _SHOWN)]
 
 
 def _corruptions(found: Comparison, chosen: Setting) -> None:

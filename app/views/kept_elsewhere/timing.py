@@ -29,7 +29,7 @@ def offer(found: Comparison, chosen: Setting) -> None:
     gates = chosen.runs[0].gates
     opened = block_maps.open_sites(gates)
     if not opened:
-        st.markdown("The frozen model has no gates. Open another point above to measure what its gates cost.")
+        st.markdown("No gate is open here. Open another point above to measure what its open gates cost.")
         return
     if layout.lacks_models("Measuring an answer"):
         return
