@@ -13,10 +13,11 @@ import pytest
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
+import proteus_lab as lab
 from app.components.image_way.component import picture_of
 from app.reading import cards
 from app.reading.cards import RECORDED_RUNS, RunCard, run_card
-from app.reading.tables import class_names, predictions
+from app.reading.tables import class_names, gates, predictions
 from app.reading.way import component_counts, mixture_weights, way
 from core.errors import UserError
 from tests.app.learned_run import learned_run
@@ -92,6 +93,48 @@ def test_shares_of_components_are_those_in_the_file() -> None:
     assert not by_process and len(counted) == component_counts(card_of("proteus-split-fashion"))[0]
     assert not len(mixture_weights(card_of("joint-split-fashion"), 0)[0])
     assert component_counts(card_of("joint-split-fashion")) == []
+
+
+@pytest.fixture(scope="module")
+def sd_lora(tmp_path_factory: pytest.TempPathFactory) -> RunCard:
+    """A small run whose one model adds the adapters of all tasks, each with a magnitude that goes on being trained."""
+    runs = tmp_path_factory.mktemp("runs")
+    settings = {
+        "stream": {"name": "split-digits", "train_per_class": 12, "test_per_class": 4},
+        "backbone.name": "tiny",
+        "method.name": "sd-lora",
+        "training": {"epochs": 2, "learning_rate": 0.02},
+        "adapters.blocks": "all",
+        "record.projection": False,
+    }
+    return run_card(lab.train(settings, runs=runs, name="small", progress=False).folder, False)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("one_thread")
+def test_a_model_of_directions_and_magnitudes_is_drawn_as_one_that_all_tasks_share(sd_lora: RunCard) -> None:
+    last = sd_lora.tasks - 1
+    answers = predictions(sd_lora).after(last)
+    found = way(sd_lora, int(answers.image[0]), last)
+    assert found.kind == "shared" and found.adapter_task == last and len(found.units) == 1
+    assert {stage.key for stage in found.stages if stage.missing} == {"space", "nearest"}
+    known = gates(sd_lora)[last]["sites"]
+    for site in found.sites:
+        update = way(sd_lora, int(answers.image[0]), last, site).update
+        assert update is not None and update.site == site
+        # The run measured this norm on the model itself, with every task's magnitude in it.
+        assert np.linalg.norm(update.delta) == pytest.approx(known[site]["norm"], rel=1e-2)
+        assert not np.allclose(update.delta, update.up @ update.down), "earlier tasks' directions are in it, too"
+    drawn_now = json.loads(json.dumps(picture_of(sd_lora, found, 2)))
+    assert drawn_now["head"] and drawn_now["answer"]["says"] == class_names(sd_lora)[found.answer.predicted]
+
+
+@pytest.mark.slow
+def test_the_page_shows_every_stage_of_it(sd_lora: RunCard, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PROTEUS_RUNS", str(sd_lora.folder.parent))
+    for step in range(1, 9):
+        test = shown(run="small", step=str(step))
+        assert drawn(test)["stages"][step - 1]["text"] and drawn(test)["update"]["rank"] > 0
 
 
 # The page.

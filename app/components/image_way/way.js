@@ -10,7 +10,7 @@ import { readTheme } from "../point_map/js/theme.js";
 import { drawing } from "./stages.js";
 
 const STAY = 6000; // milliseconds that Play rests on a stage
-const SETTLE = 350; // … after the last step until the address has it
+const SETTLE = 1200; // … after the last step until the address has it: the page is drawn anew then, which would stutter
 const SWIPE = 40; // pixels that a finger moves at least
 
 /** @typedef {{key: string, name: string, title: string, text: string, missing: boolean}} Stage */
