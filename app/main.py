@@ -25,8 +25,11 @@ def main() -> None:
     with st.sidebar:
         sidebar.links()
         card, _ = chosen()
-        run_picker.run_picker(card)
-        run_picker.task_slider(card)
+        if navigation.entries()[page.url_path or navigation.DEFAULT].own_runs:
+            st.caption(f"{page.title} choose their runs themselves.")
+        else:
+            run_picker.run_picker(card)
+            run_picker.task_slider(card)
         job_pill.job_pill()
         sidebar.close_on_a_phone()
     try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 
 from markdown_it import MarkdownIt
@@ -38,7 +38,8 @@ dl { font-size: 9pt; } dt { font-weight: bold; float: left; margin-right: .4em; 
 def handout(found: Lesson, runs: Mapping[str, RunCard]) -> str:
     """The page for a lesson with its runs, by name within the lesson."""
     numbers = {name: lesson_numbers.Numbers(card) for name, card in runs.items()}
-    steps = "".join(_section(found, step, runs, numbers) for step in found.steps)
+    written = [lessons.written(step, numbers) for step in found.steps]
+    steps = "".join(_section(found, step, runs) for step in written)
     terms = list(dict.fromkeys(term for step in found.steps for term in terms_in(step.text)))
     words = glossary()
     meanings = "".join(f"<dt>{escape(words[term].name)}</dt><dd>{escape(words[term].means)}</dd>" for term in terms)
@@ -48,16 +49,13 @@ def handout(found: Lesson, runs: Mapping[str, RunCard]) -> str:
         f"<meta name='viewport' content='width=device-width'><style>{_STYLE}</style>"
         f"<h1>{escape(found.title)}</h1><p><b>{escape(found.question)}</b> ({found.minutes} minutes)</p>"
         f"<div class='steps'>{steps}<section><h2>Words</h2><dl>{meanings}</dl></section>"
-        f"<section class='answers'><h2>Answers to the questions</h2>{_answers(found, numbers)}</section></div>"
+        f"<section class='answers'><h2>Answers to the questions</h2>{_answers(written)}</section></div>"
         f"<footer>{made}<br>Made by Proteus Lab. Every number is read from these runs.</footer></html>"
     )
 
 
-Numbers = Mapping[str, Mapping[str, str]]
-
-
-def _section(found: Lesson, step: Step, runs: Mapping[str, RunCard], numbers: Numbers) -> str:
-    parts = [f"<h2>{escape(step.title)}</h2>", _html(step.text, numbers)]
+def _section(found: Lesson, step: Step, runs: Mapping[str, RunCard]) -> str:
+    parts = [f"<h2>{escape(step.title)}</h2>", _html(step.text)]
     if isinstance(step, Predict):
         parts.append(_blank(step))
     elif isinstance(step, Draw):
@@ -96,19 +94,18 @@ def _listed(choices: list[str] | tuple[str, ...]) -> str:
     return f"<ol type='a'>{''.join(f'<li>{escape(choice)}</li>' for choice in choices)}</ol>"
 
 
-def _answers(found: Lesson, numbers: Numbers) -> str:
+def _answers(steps: Sequence[Step]) -> str:
     """Why each choice is right or wrong."""
     parts = []
-    for step in found.steps:
+    for step in steps:
         if isinstance(step, Check):
             reasons = "".join(
-                f"<li><b>{'Right' if choice.right else 'Wrong'}.</b> "
-                f"{escape(lessons.with_numbers(choice.why, numbers))}</li>"
+                f"<li><b>{'Right' if choice.right else 'Wrong'}.</b> {escape(choice.why)}</li>"
                 for choice in step.choices
             )
             parts.append(f"<p><b>{escape(step.title)}</b></p><ol type='a'>{reasons}</ol>")
     return "".join(parts)
 
 
-def _html(text: str, numbers: Numbers) -> str:
-    return str(MarkdownIt("commonmark", {"html": True}).render(with_terms(lessons.with_numbers(text, numbers))))
+def _html(text: str) -> str:
+    return str(MarkdownIt("commonmark", {"html": True}).render(with_terms(text)))

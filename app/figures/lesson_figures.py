@@ -11,6 +11,7 @@ from app.figures import accuracy, plots
 from app.figures import theory as theory_figures
 from app.figures.palette import ACCENT, Theme, colours
 from app.reading import block_maps, lesson_numbers, theory
+from app.reading.accuracy import seen_accuracy
 from app.reading.cards import RunCard
 from app.reading.tables import component_counts, gates, manifest, metrics, task_names
 
@@ -96,16 +97,22 @@ def _first_task(runs: Runs, card: RunCard, ground: Theme) -> Drawn:
 
 
 def _runs(runs: Runs, card: RunCard, ground: Theme) -> Drawn:
-    seen = [accuracy_of_all(each) for each in runs.values()]
-    place = [each.name for each in runs.values()].index(card.name)
-    lines = accuracy.run_lines([each.title for each in runs.values()], seen, place, ground)
-    figure = accuracy.run_curves(lines, card.tasks, ground)
+    figure = _every_run(runs, card, ground, "class_incremental")
     return Drawn(figure, "The mean accuracy on all tasks learned so far, one curve per run of the same images.")
 
 
-def accuracy_of_all(card: RunCard) -> np.ndarray:
-    """(T,) mean accuracy on the tasks learned so far."""
-    return lesson_numbers.CURVES["all_tasks"].read(card)
+def _found(runs: Runs, card: RunCard, ground: Theme) -> Drawn:
+    figure = _every_run(runs, card, ground, "retrieval")
+    figure["layout"]["yaxis"]["title"]["text"] = "images whose task is found"
+    return Drawn(figure, "The share of images that are sent to their own task, of all tasks learned so far.")
+
+
+def _every_run(runs: Runs, card: RunCard, ground: Theme, kind: str) -> plots.Figure:
+    """A curve per run: the mean of an accuracy over the tasks learned so far. That of `card` stands out."""
+    seen = [seen_accuracy(lesson_numbers.accuracies(each, kind)) for each in runs.values()]
+    place = [each.name for each in runs.values()].index(card.name)
+    lines = accuracy.run_lines([each.title for each in runs.values()], seen, place, ground)
+    return accuracy.run_curves(lines, card.tasks, ground)
 
 
 def _told(runs: Runs, card: RunCard, ground: Theme) -> Drawn | None:
@@ -172,21 +179,25 @@ def _blocks(runs: Runs, card: RunCard, ground: Theme) -> Drawn | None:
         return None
     norms = np.array([np.sqrt(np.nansum(each.norm**2, axis=0)) for each in found])
     depth = norms.shape[1]
-    rows = plots.task_ticks(task_names(card))
+    rows = [f"task {t + 1}" for t in range(len(norms))]
     hover = [[f"task {t + 1}, block {b}: {norms[t, b]:.2f}" for b in range(depth)] for t in range(len(norms))]
     figure = plots.heat_map(
         norms, rows, [str(block) for block in range(depth)], ground, hover=hover,
         ends=(0.0, float(norms.max())), titles=("block", ""), bar="size of ΔW", bar_format=".2g",
     )  # fmt: skip
+    figure["layout"]["xaxis"] |= {"tickangle": 0, "tickfont": {"size": 12}}  # twelve of them fit on a phone so
     return Drawn(figure, "Which blocks each task changed, and how much. Empty cells are frozen, or their gate is off.")
 
 
-def _pairs(values: np.ndarray, card: RunCard, ground: Theme, bar: str, least: float) -> plots.Figure:
-    names = plots.task_ticks(task_names(card))
-    cells = [["" if np.isnan(v) else f"{v:.2g}" for v in row] for row in values]
+def _pairs(values: np.ndarray, ground: Theme, bar: str) -> plots.Figure:
+    part = values[1:, :-1]
+    rows, columns = [f"task {t + 2}" for t in range(len(part))], [str(t + 1) for t in range(len(part))]
+    said = [["" if np.isnan(v) else "< 0.001" if v < 0.001 else f"{v:.2g}" for v in row] for row in part]
+    cells = [[plots.text(cell) for cell in row] for row in said]
+    ends = (0.0, max(1.0, float(np.nanmax(part))))  # 1 is a task's own unit, or all directions
     return plots.heat_map(
-        values, names, names, ground, hover=cells, cells=cells, ends=(0.0, max(least, float(np.nanmax(values)))),
-        titles=("earlier task", ""), bar=bar, bar_format=".2g",
+        part, rows, columns, ground, hover=cells, cells=cells, ends=ends, titles=("earlier task", ""), bar=bar,
+        bar_format=".2g",
     )  # fmt: skip
 
 
@@ -194,7 +205,7 @@ def _reuse(runs: Runs, card: RunCard, ground: Theme) -> Drawn | None:
     values = block_maps.reuse(gates(card))
     if np.isnan(values).all():
         return None
-    figure = _pairs(values, card, ground, "mean coefficient", 1.0)
+    figure = _pairs(values, ground, "mean coefficient")
     return Drawn(figure, "How strongly each task (rows) uses earlier tasks' units (columns); its own units count 1.")
 
 
@@ -202,7 +213,7 @@ def _overlap(runs: Runs, card: RunCard, ground: Theme) -> Drawn | None:
     values = block_maps.overlap(gates(card))
     if np.isnan(values).all():
         return None
-    figure = _pairs(values, card, ground, "overlap", 1.0)
+    figure = _pairs(values, ground, "overlap")
     chance = block_maps.chance_overlap(manifest(card).backbone.width)
     return Drawn(figure, f"How much two tasks read the same directions: 1 is all, about {chance:.2f} is chance.")
 
@@ -212,6 +223,7 @@ _FIGURES: Mapping[str, Callable[[Runs, RunCard, Theme], Drawn | None]] = {
     "curves": _curves,
     "first-task": _first_task,
     "runs": _runs,
+    "found": _found,
     "told": _told,
     "confusion": _confusion,
     "errors": _errors,
@@ -223,5 +235,5 @@ _FIGURES: Mapping[str, Callable[[Runs, RunCard, Theme], Drawn | None]] = {
     "overlap": _overlap,
 }
 
-_OF_ALL = ("runs", "components")
+_OF_ALL = ("runs", "found", "components")
 """Figures that show every run of the lesson."""

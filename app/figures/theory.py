@@ -41,7 +41,7 @@ def error_curves(found: Errors, ground: Theme, *, at: int) -> plots.Figure:
 
 def ladder(as_fitted: float, with_spread: float, measured: float, ground: Theme) -> plots.Figure:
     """The error as one assumption after another is given up."""
-    names = ["tasks are<br>the mixtures", "Gaussian, as widely<br>spread as they are", "as measured"]
+    names = ["tasks are<br>the mixtures", "Gaussian, as<br>widely spread<br>as they are", "as measured"]
     line = plots.Line(
         "images sent to a wrong task", np.array([as_fitted, with_spread, measured]), colours(1, ground)[0]
     )

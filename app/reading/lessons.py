@@ -18,7 +18,7 @@ from core.errors import UserError
 LESSONS = Path(__file__).resolve().parents[2] / "assets" / "lessons"
 FIGURES = (
     *("matrix", "curves", "first-task", "runs", "told", "confusion", "errors", "ladder", "distances", "components"),
-    *("blocks", "reuse", "overlap"),
+    *("found", "blocks", "reuse", "overlap"),
 )
 """What a step may show; `app/figures/lesson_figures.py` draws each."""
 _NUMBER = re.compile(r"\{(?:([a-z]\w*)\.)?([a-z]\w*)\}")
@@ -214,6 +214,21 @@ def _lesson(path: Path, changed: int) -> Lesson:
     return found
 
 
+def written(step: Any, numbers: Mapping[str, Mapping[str, str]]) -> Any:
+    """The step with every number written out, in its text and in its choices."""
+    changes: dict[str, Any] = {"text": with_numbers(step.text, numbers)}
+    if isinstance(step, Check):
+        changes["choices"] = tuple(
+            choice.model_copy(
+                update={"text": with_numbers(choice.text, numbers), "why": with_numbers(choice.why, numbers)}
+            )
+            for choice in step.choices
+        )
+    elif isinstance(step, Predict):
+        changes["choices"] = tuple(with_numbers(choice, numbers) for choice in step.choices)
+    return step.model_copy(update=changes)
+
+
 def with_numbers(text: str, numbers: Mapping[str, Mapping[str, str]]) -> str:
     """`text` with every `{run.number}` written out; `numbers` are, by name of the run, those of `lesson_numbers`."""
     first = next(iter(numbers), "")
@@ -221,7 +236,9 @@ def with_numbers(text: str, numbers: Mapping[str, Mapping[str, str]]) -> str:
 
 
 def _names(step: Any) -> Iterator[tuple[str | None, str]]:
-    texts = [step.text, *(choice.why for choice in getattr(step, "choices", ()) if isinstance(choice, Choice))]
+    texts = [step.text]
+    for choice in getattr(step, "choices", ()):
+        texts += [choice.text, choice.why] if isinstance(choice, Choice) else [choice]
     for text in texts:
         for found in _NUMBER.finditer(text):
             yield found[1], found[2]

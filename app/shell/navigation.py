@@ -24,12 +24,14 @@ class Entry:
     icon: str
     module: str
     group: str
+    own_runs: bool = False
+    """Whether the page chooses its runs itself, so that nobody can choose one beside it."""
 
 
 _ENTRIES = {
     "start": Entry("Start here", "home", "start", "Learn"),
     "how": Entry("How it works", "school", "how", "Learn"),
-    "lessons": Entry("Lessons", "menu_book", "lessons", "Learn"),
+    "lessons": Entry("Lessons", "menu_book", "lessons", "Learn", own_runs=True),
     "map": Entry("Map", "scatter_plot", "map", "Explore"),
     "forgetting": Entry("Forgetting", "trending_down", "forgetting", "Explore"),
     "blocks": Entry("Adapter blocks", "grid_on", "blocks", "Explore"),

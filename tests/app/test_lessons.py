@@ -64,6 +64,8 @@ def test_a_file_that_is_right_is_read(tmp_path: Path) -> None:
         ("one.final_accuracy}", "one.final_acuracy}", "final_acuracy"),
         ("{one.final", "{two.final", "“two”"),
         ("form = \"number\"", "form = \"dice\"", "steps.1.predict.form: "),
+        ("form = \"number\"\nanswer = \"one.final_accuracy\"",
+         "form = \"choice\"\nanswer = 1\nchoices = [\"{one.luck}\"]", "there is no number “luck”"),
         ("kind = \"reveal\"", "kind = \"sing\"", "steps.2: "),
         ("answer = \"one.final_accuracy\"", "answer = \"one.luck\"", "steps.1.answer"),
         ("|test image]]", "|tset image]]", "“tset image” is not in glossary.toml"),
@@ -109,9 +111,11 @@ def test_every_number_is_in_its_run_and_every_figure_is_drawn(name: str) -> None
     found, runs = lesson(name), runs_of(name)
     numbers = {key: lesson_numbers.Numbers(card) for key, card in runs.items()}
     for step in found.steps:
-        reasons = [choice.why for choice in step.choices] if isinstance(step, Check) else []
-        for text in (step.text, *reasons):
-            shown = lessons.with_numbers(text, numbers)
+        written = lessons.written(step, numbers)
+        choices = list(written.choices) if isinstance(written, Predict) else []
+        if isinstance(written, Check):
+            choices = [text for choice in written.choices for text in (choice.text, choice.why)]
+        for shown in (written.text, *choices):
             assert "**–**" not in shown and not re.search(r"\{\w+(\.\w+)?\}", shown), (step.title, shown)
         if step.figure is not None:
             drawn = lesson_figures.draw(step.figure, runs, step.run or found.first, "dark")
@@ -132,6 +136,7 @@ def test_a_lesson_is_taken_to_its_end(name: str) -> None:
     for at, step in enumerate(found.steps):
         assert not test.exception and not test.error, (step.title, [e.value for e in (*test.exception, *test.error)])
         assert test.subheader[0].value == step.title
+        assert not any("{" in option for radio in test.radio for option in radio.options)
         if isinstance(step, Check):
             right = next(place for place, choice in enumerate(step.choices) if choice.right)
             test.radio[0].set_value(right).run()

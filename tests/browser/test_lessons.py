@@ -141,6 +141,8 @@ def test_a_curve_is_drawn_with_the_mouse_and_the_runs_own_comes_over_it(page, se
     points.last.wait_for(timeout=PATIENCE)
     following = page.get_by_role("button", name="Next")
     assert following.is_disabled()
+    page.get_by_text("Lessons choose their runs themselves.").wait_for(timeout=PATIENCE)
+    assert not page.get_by_role("button", name="Choose another run").count()
     x, y = centre(points.nth(1))
     drag(page, [(x, y), (x, y - 60)])
     page.wait_for_url(re.compile("[?&]a2="), timeout=PATIENCE)

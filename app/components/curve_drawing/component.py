@@ -29,13 +29,14 @@ def curve_drawing(
     across: str,
     upwards: str,
     told: np.ndarray | None = None,
+    large: bool = False,
     key: str,
 ) -> None:
     """Show `count` points of a curve of shares, (count,) in `drawn` or None before anything was drawn.
 
     `on_draw` is given all points in percent as soon as the reader has moved one, before the page is drawn again;
     without it nothing can be moved. `told`, (count,), is the run's own curve, which draws itself over the reader's.
-    `across` and `upwards` name the axes.
+    `across` and `upwards` name the axes; a `large` one can be read from the back of a room.
     """
 
     def moved() -> None:
@@ -48,6 +49,7 @@ def curve_drawing(
             "drawn": None if drawn is None else _percent(drawn),
             "count": count,
             "fixed": on_draw is None,
+            "large": large,
             "told": None if told is None else _percent(told),
             "across": across,
             "upwards": upwards,

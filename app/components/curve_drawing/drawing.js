@@ -10,8 +10,8 @@ import { make } from "../browser/make.js";
 import { line, shape } from "../browser/svg.js";
 import { readTheme } from "../point_map/js/theme.js";
 
-const HEIGHT = 320;
-const MARGIN = { left: 58, right: 20, top: 32, bottom: 50 };
+const SMALL = { height: 320, left: 58, right: 20, top: 32, bottom: 50 };
+const LARGE = { height: 460, left: 92, right: 30, top: 46, bottom: 78 };
 const REST = 150; // milliseconds after the last key until the page is told
 const HINT = "Drag the points, or draw the whole curve in one stroke.";
 const KEYS = " With keys: Tab to a point, then arrows.";
@@ -22,6 +22,7 @@ const KEYS = " With keys: Tab to a point, then arrows.";
  * @property {?number[]} drawn null before anything was drawn
  * @property {number} count
  * @property {boolean} fixed whether nothing can be moved
+ * @property {boolean} large whether it is looked at from the back of a room
  * @property {?(?number)[]} told the run's own curve
  * @property {string} across name of the axis
  * @property {string} upwards … and of the other
@@ -60,7 +61,8 @@ class Drawing {
     this.dragged = null; // the last Place of a pointer that draws
     this.later = 0; // the timer after a key; 0 while none runs
     this.sent = ""; // what the page was told last and has not said back
-    this.chart = shape("svg", { class: "chart", height: HEIGHT });
+    this.size = SMALL;
+    this.chart = shape("svg", { class: "chart" });
     this.hint = make("p", "hint", HINT);
     this.hint.append(make("span", "keys", KEYS));
     root.append(this.chart, this.hint);
@@ -99,19 +101,23 @@ class Drawing {
 
   /** Draw everything for the present width. */
   build() {
-    const { fixed, told, across, upwards, count } = this.data;
+    const { fixed, large, told, across, upwards, count } = this.data;
+    this.root.classList.toggle("large", large);
+    this.size = large ? LARGE : SMALL;
+    const { height, left, right, top, bottom } = this.size;
     this.width = this.root.clientWidth;
     this.chart.setAttribute("width", String(this.width));
+    this.chart.setAttribute("height", String(height));
     this.hint.hidden = fixed;
     this.mine = shape("path", { class: "line mine" });
     this.handles = fixed ? [] : this.points.map((_, at) => this.handle(at));
-    const ticks = [...Array(count).keys()].map((at) => line(this.x(at), HEIGHT - 26, String(at + 1), "middle"));
-    const middle = (MARGIN.top + HEIGHT - MARGIN.bottom) / 2;
+    const ticks = [...Array(count).keys()].map((at) => line(this.x(at), height - bottom / 2, String(at + 1), "middle"));
+    const middle = (top + height - bottom) / 2;
     this.chart.replaceChildren(
       ...[0, 25, 50, 75, 100].flatMap((value) => this.level(value)),
       ...ticks,
-      line((MARGIN.left + this.width - MARGIN.right) / 2, HEIGHT - 6, across, "middle"),
-      shape("g", { transform: `rotate(-90 12 ${middle})` }, line(12, middle, upwards, "middle", 60)),
+      line((left + this.width - right) / 2, height - 6, across, "middle"),
+      shape("g", { transform: `rotate(-90 ${left / 5} ${middle})` }, line(left / 5, middle, upwards, "middle", 60)),
       ...(fixed && !this.drawn ? [] : [this.mine]),
       ...this.handles,
       ...(fixed && this.drawn ? this.points.map((value, at) => this.dot(at, value, "mine")) : []),
@@ -141,8 +147,8 @@ class Drawing {
   level(value) {
     const y = this.y(value);
     return [
-      shape("path", { class: "grid", d: `M${MARGIN.left} ${y}H${this.width - MARGIN.right}` }),
-      line(MARGIN.left - 8, y + 5, `${value}%`, "end"),
+      shape("path", { class: "grid", d: `M${this.size.left} ${y}H${this.width - this.size.right}` }),
+      line(this.size.left - 8, y + 5, `${value}%`, "end"),
     ];
   }
 
@@ -156,7 +162,7 @@ class Drawing {
       },
       shape("circle", { class: "reach", r: 24 }),
       shape("circle", { class: "grip", r: 9 }),
-      line(0, -16, "", "middle value"),
+      line(0, -this.size.top / 2, "", "middle value"),
     );
     handle.addEventListener("keydown", (event) => this.key(event, at));
     // Where `touch-action` is not known inside a drawing, this keeps the page from scrolling under the finger.
@@ -173,7 +179,7 @@ class Drawing {
           "g",
           { class: "arrives", style: `--turn: ${at / Math.max(1, told.length - 1)}` },
           this.dot(at, value, "told"),
-          line(this.x(at), this.y(value) - 13, `${Math.round(value)}%`, "middle told"),
+          line(this.x(at), this.y(value) - this.size.top / 2.5, `${Math.round(value)}%`, "middle told"),
         ),
       ];
     });
@@ -206,20 +212,22 @@ class Drawing {
 
   /** Pixels across. @param {number} at */
   x(at) {
-    const { left, right } = MARGIN;
-    const inside = this.width - left - right - 24;
-    return Math.round(left + 12 + (this.data.count > 1 ? (at * inside) / (this.data.count - 1) : inside / 2));
+    const { left, right } = this.size;
+    const inside = this.width - left - right - 48;
+    return Math.round(left + 24 + (this.data.count > 1 ? (at * inside) / (this.data.count - 1) : inside / 2));
   }
 
   /** Pixels downwards. @param {number} value in percent */
   y(value) {
-    return Math.round(MARGIN.top + (1 - value / 100) * (HEIGHT - MARGIN.top - MARGIN.bottom));
+    const { height, top, bottom } = this.size;
+    return Math.round(top + (1 - value / 100) * (height - top - bottom));
   }
 
   /** @param {PointerEvent} event @returns {Place} */
   where(event) {
     const box = this.chart.getBoundingClientRect();
-    const share = 1 - (event.clientY - box.top - MARGIN.top) / (HEIGHT - MARGIN.top - MARGIN.bottom);
+    const { height, top, bottom } = this.size;
+    const share = 1 - (event.clientY - box.top - top) / (height - top - bottom);
     return { x: event.clientX - box.left, value: Math.round(100 * Math.max(0, Math.min(1, share))) };
   }
 

@@ -52,7 +52,7 @@ def parsed(said: str, step: Question, count: int) -> Guess | None:
     return float(np.clip(values[0], step.least, step.most))
 
 
-def ask(found: Lesson, at: int, step: Question, runs: Mapping[str, RunCard]) -> None:
+def ask(found: Lesson, at: int, step: Question, runs: Mapping[str, RunCard], *, large: bool) -> None:
     """The control for a prediction; what it holds goes into the address as soon as it is moved."""
     if step.form == "choice":
         pick(at, step.choices, "Your prediction")
@@ -60,7 +60,7 @@ def ask(found: Lesson, at: int, step: Question, runs: Mapping[str, RunCard]) -> 
     count = points(step, runs, found)
     before = given(at, step, count)
     if isinstance(step, Draw):
-        _ask_to_draw(at, step, count, before if isinstance(before, np.ndarray) else None)
+        _ask_to_draw(at, step, count, before if isinstance(before, np.ndarray) else None, large)
     elif step.form == "curve":
         _ask_curve(at, count, before if isinstance(before, np.ndarray) else np.full(count, 0.5))
     else:
@@ -68,22 +68,24 @@ def ask(found: Lesson, at: int, step: Question, runs: Mapping[str, RunCard]) -> 
         _slider(f"Your prediction, {step.unit}", at, 0, step.least, step.most, middle if before is None else before)
 
 
-def _ask_to_draw(at: int, step: Draw, count: int, before: np.ndarray | None) -> None:
+def _ask_to_draw(at: int, step: Draw, count: int, before: np.ndarray | None, large: bool) -> None:
     across, upwards = _axes(step)
 
     def drawn(percent: list[int]) -> None:
         set_parameters(**{key_of(at): "_".join(map(str, percent))})
 
-    curve_drawing(before, count, drawn, across=across, upwards=upwards, key=f"lesson-drawing-{at}")
+    curve_drawing(before, count, drawn, across=across, upwards=upwards, large=large, key=f"lesson-drawing-{at}")
 
 
-def show_drawn(found: Lesson, at: int, step: Draw, guess: Guess | None, runs: Mapping[str, RunCard]) -> None:
+def show_drawn(
+    found: Lesson, at: int, step: Draw, guess: Guess | None, runs: Mapping[str, RunCard], *, large: bool
+) -> None:
     """The run's curve, drawn over what the reader drew at step `at`."""
     across, upwards = _axes(step)
     told = _series(step).read(_run(step, runs, found))
     curve_drawing(
         guess if isinstance(guess, np.ndarray) else None, len(told), None,
-        across=across, upwards=upwards, told=told, key=f"lesson-drawn-{at}",
+        across=across, upwards=upwards, told=told, large=large, key=f"lesson-drawn-{at}",
     )  # fmt: skip
 
 

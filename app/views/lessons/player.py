@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 import streamlit as st
 
+from app.components.captions import explained
 from app.components.save_figure import save_figure
 from app.figures import lesson_figures, plots
 from app.figures.lesson_figures import Drawn
 from app.figures.palette import Theme
 from app.reading import lesson_numbers, lessons
 from app.reading.cards import RECORDED_RUNS, RunCard, run_card
-from app.reading.glossary import glossary, terms_in, with_terms
+from app.reading.glossary import glossary, terms_in
 from app.reading.lessons import Check, Do, Draw, Lesson, Question, Reveal, Step
 from app.shell import layout, navigation
 from app.shell.address import RUN, parameter, set_parameters
@@ -20,6 +21,7 @@ from core.errors import UserError
 
 _STYLE = """<style>
 [class*="st-key-lesson-step"] { max-width: 56rem; }
+@media (max-width: 640px) { .stMain h1 { font-size: 1.6rem; padding: 0.5rem 0; } }
 </style>"""
 
 
@@ -28,7 +30,7 @@ def play(found: Lesson, at: int) -> None:
     shown = presenting.begin(found, at)
     st.html(_STYLE)
     runs = _runs(found)
-    step = found.steps[at]
+    step = _written(found.steps[at], runs)
     if not shown:
         layout.heading(found.title)
         st.caption(f"{found.question}")
@@ -58,31 +60,30 @@ def _runs(found: Lesson) -> dict[str, RunCard]:
     return cards
 
 
-def _text(text: str, runs: dict[str, RunCard]) -> None:
-    numbers = {name: lesson_numbers.Numbers(card) for name, card in runs.items()}
-    st.markdown(with_terms(lessons.with_numbers(text, numbers)), unsafe_allow_html=True)
+def _written(step: Step, runs: dict[str, RunCard]) -> Step:
+    return lessons.written(step, {name: lesson_numbers.Numbers(card) for name, card in runs.items()})
 
 
 def _step(found: Lesson, at: int, step: Step, runs: dict[str, RunCard]) -> None:
     if isinstance(step, Reveal):
         _reveal(found, at, step, runs)
         return
-    _text(step.text, runs)
+    explained(step.text)
     _figure(found, step, runs)
     if isinstance(step, Question):
-        answering.ask(found, at, step, runs)
+        answering.ask(found, at, step, runs, large=presenting.is_presented())
         presenting.send(found, at)
     elif isinstance(step, Do):
         _do(found, step)
     elif isinstance(step, Check):
-        _check(at, step, runs)
+        _check(at, step)
 
 
 def _reveal(found: Lesson, at: int, step: Reveal, runs: dict[str, RunCard]) -> None:
     """The run's answer, with the reader's prediction in the figure; not before there is a prediction."""
     place = found.before(at)
     assert place is not None  # a lesson without it is refused when it is read
-    asked = found.steps[place]
+    asked = _written(found.steps[place], runs)
     assert isinstance(asked, Question)
     if presenting.is_presented():
         presenting.histogram(found, place, asked)
@@ -97,9 +98,9 @@ def _reveal(found: Lesson, at: int, step: Reveal, runs: dict[str, RunCard]) -> N
         return
     answering.compared(found, asked, guess, runs)
     if isinstance(asked, Draw):
-        answering.show_drawn(found, place, asked, guess, runs)
+        answering.show_drawn(found, place, asked, guess, runs, large=presenting.is_presented())
     _figure(found, step, runs, guess if asked.form == "curve" else None, drawn_already=isinstance(asked, Draw))
-    _text(step.text, runs)
+    explained(step.text)
 
 
 def _figure(
@@ -147,18 +148,16 @@ def _do(found: Lesson, step: Do) -> None:
     st.caption("Your place in this lesson is in the address: come back with the browser's Back.")
 
 
-def _check(at: int, step: Check, runs: dict[str, RunCard]) -> None:
+def _check(at: int, step: Check) -> None:
     """The choices; the reason appears with the choice."""
     picked = answering.pick(at, [choice.text for choice in step.choices], "Your answer")
     if picked is None:
         return
     choice = step.choices[picked]
-    numbers = {name: lesson_numbers.Numbers(card) for name, card in runs.items()}
-    why = lessons.with_numbers(choice.why, numbers)
     if choice.right:
-        st.success(f"**Right.** {why}", icon=":material/check:")
+        st.success(f"**Right.** {choice.why}", icon=":material/check:")
     else:
-        st.warning(f"**Not this one.** {why} Try another.", icon=":material/close:")
+        st.warning(f"**Not this one.** {choice.why} Try another.", icon=":material/close:")
 
 
 def _turn(found: Lesson, at: int, shown: bool) -> None:
