@@ -17,6 +17,7 @@ import proteus_lab as lab
 from app.components.image_way.component import picture_of
 from app.reading import cards
 from app.reading.cards import RECORDED_RUNS, RunCard, run_card
+from app.reading.glossary import meaning
 from app.reading.tables import class_names, gates, predictions
 from app.reading.way import component_counts, mixture_weights, way
 from core.errors import UserError
@@ -62,6 +63,8 @@ def test_the_picture_has_what_the_browser_draws(name: str) -> None:
     drawn = json.loads(json.dumps(picture_of(card, way(card, image, card.tasks - 1), 3)))
     assert len(drawn["stages"]) == 8 and drawn["step"] == 3 and len(json.dumps(drawn)) < 250_000
     assert drawn["answer"]["says"] in class_names(card) and len(drawn["vector"]) == 384
+    assert drawn["meanings"]["embedding"] == meaning("embedding")
+    assert ("heads" in drawn["meanings"]) == name.startswith(SHARED)  # several of them are still explained
     assert sum(bar["value"] == "best" for bar in drawn["bars"]) == 1
     assert (drawn["update"] is None) == name.startswith("lda") == (drawn["head"] == [])
     if drawn["update"]:

@@ -6,6 +6,8 @@ import re
 
 import pytest
 
+from app.reading.glossary import meaning
+
 pytestmark = pytest.mark.browser
 
 RUN = "proteus-split-digits"
@@ -53,3 +55,24 @@ def test_play_moves_on_by_itself_and_another_image_keeps_the_stage(page, server)
     page.locator(".thumbnails a.item").first.click()
     page.wait_for_url(re.compile(r"[?&]image=\d+"), timeout=60_000)
     heading.filter(has_text="5. ").wait_for(timeout=60_000)
+
+
+@pytest.mark.parametrize("options", [DESK, PHONE], ids=["desk", "phone"])
+def test_an_emphasised_word_says_what_it_means(open_page, server, options):
+    page = open_page(**options)
+    page.goto(f"{server}/how?run={RUN}&step=3")
+    word = page.locator(".way .words .term", has_text="embedding")
+    word.wait_for(timeout=60_000)
+    shown = "word => getComputedStyle(word, '::after').content"
+    assert word.evaluate(shown) == "none"
+    word.tap() if options is PHONE else word.hover()
+    assert word.evaluate(shown).strip('"') == meaning("embedding")
+    edges = """word => {
+      const [style, text] = [getComputedStyle(word, "::after"), word.closest("p").getBoundingClientRect()];
+      return [text.left, text.left + parseFloat(style.width), innerWidth, style.boxSizing];
+    }"""
+    left, right, window, box = word.evaluate(edges)
+    assert left >= 0 and right <= window and box == "border-box", "it ends where the page does"
+    word.focus()
+    page.keyboard.press("ArrowRight")  # the keys still go from stage to stage
+    page.locator(".way .words h3").filter(has_text="4. ").wait_for(timeout=60_000)

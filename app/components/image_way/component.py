@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from app.figures.palette import DISTINCT, GREY, Theme, colours
 from app.reading.adapter_files import SiteUpdate, shrunk
 from app.reading.cards import RunCard
 from app.reading.explain import bars
+from app.reading.glossary import glossary
 from app.reading.pictures import Pictures, data_url, overlay
 from app.reading.way import Space, Way
 from core.errors import UserError
@@ -25,6 +27,7 @@ _component = st.components.v2.component(
     css=(_FOLDER / "way.css").read_text(encoding="utf-8"),
     js=joined(_FOLDER / "way.js"),
 )
+_EMPHASISED = re.compile(r"(?<!\*)\*([^*]+)\*(?!\*)")
 _CELLS = 96  # along a side of ΔW
 _THEMES: tuple[Theme, ...] = ("light", "dark")
 
@@ -47,6 +50,7 @@ def picture_of(card: RunCard, way: Way, step: int) -> dict[str, Any]:
     return {
         "step": step,
         "stages": [vars(stage) for stage in way.stages],
+        "meanings": _meanings(stage.text for stage in way.stages),
         "pictures": _pictures(card, [way.image, *way.near.images]),
         "patches": way.patches,
         "units": np.round(way.units / own, 3).tolist(),
@@ -78,6 +82,14 @@ def picture_of(card: RunCard, way: Way, step: int) -> dict[str, Any]:
         },
         "palettes": {theme: _palette(len(names.tasks), theme, answer.retrieved) for theme in _THEMES},
     }
+
+
+def _meanings(texts: Iterable[str]) -> dict[str, str]:
+    """What the *emphasised* words of the texts mean, where the glossary knows them, one or several."""
+    words = {word.lower() for text in texts for word in _EMPHASISED.findall(text)}
+    known = glossary()
+    terms = {word: known.get(word) or known.get(word.removesuffix("s")) for word in words}
+    return {word: term.means for word, term in terms.items() if term is not None}
 
 
 def _pictures(card: RunCard, chosen: list[int]) -> list[str]:

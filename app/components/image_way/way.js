@@ -19,6 +19,7 @@ const SWIPE = 40; // pixels that a finger moves at least
  * @typedef {Object} Way
  * @property {number} step
  * @property {Stage[]} stages
+ * @property {Record<string, string>} meanings of emphasised words, in small letters
  * @property {string[]} pictures the image, and those near it
  * @property {number} patches along a side
  * @property {number[][]} units strength from 0 to 1 by row and block
@@ -129,6 +130,7 @@ class Picture {
   /** @param {Way} data */
   draw(data) {
     this.stages = data.stages;
+    this.meanings = data.meanings;
     this.world.replaceChildren(
       ...data.stages.map(({ key, missing }) => {
         const stage = make("div", missing ? "stage missing" : "stage");
@@ -178,7 +180,7 @@ class Picture {
       else button.removeAttribute("aria-current");
     });
     this.window.setAttribute("aria-label", `${step + 1} of ${this.stages.length}: ${title}. Arrow keys move along.`);
-    this.words.replaceChildren(make("h3", "", `${step + 1}. ${title}`), paragraph(text));
+    this.words.replaceChildren(make("h3", "", `${step + 1}. ${title}`), paragraph(text, this.meanings));
     this.back.disabled = step === 0;
     this.next.disabled = step === this.stages.length - 1;
   }
@@ -240,12 +242,26 @@ function pulses(key) {
   return ends.map((end) => make("span", `pulse ${end}`));
 }
 
-/** Text with **strong** and *emphasised* words. @param {string} text */
-function paragraph(text) {
+/**
+ * Text with **strong** and *emphasised* words; one that the glossary knows says what it means when it is pointed at.
+ * @param {string} text @param {Record<string, string>} meanings
+ */
+function paragraph(text, meanings) {
   const element = make("p");
   text.split(/\*\*(.+?)\*\*/).forEach((part, place) => {
     if (place % 2) return element.append(make("b", "", part));
-    part.split(/\*(.+?)\*/).forEach((inner, turn) => element.append(turn % 2 ? make("em", "", inner) : inner));
+    part.split(/\*(.+?)\*/).forEach((inner, turn) => element.append(turn % 2 ? emphasised(inner, meanings) : inner));
   });
+  return element;
+}
+
+/** @param {string} word @param {Record<string, string>} meanings */
+function emphasised(word, meanings) {
+  const means = Object.hasOwn(meanings, word.toLowerCase()) ? meanings[word.toLowerCase()] : "";
+  const element = make("em", means ? "term" : "", word);
+  if (means) {
+    element.tabIndex = 0;
+    element.setAttribute("aria-description", means);
+  }
   return element;
 }

@@ -91,7 +91,7 @@ def trade_off(found: Comparison, wanted: Asked) -> Setting | None:
         "The grey line is the Pareto front: "
         "no other setting gains more and loses less than those on it. The dotted line is what the dial does to the "
         "point that is open.",
-        "marks at the top left; and whether few gates get there without less strength. Click one to open it.",
+        "marks at the top left; and whether few [[gates|gate]] get there without less strength. Click one to open it.",
         "two or three seeds and a few hundred images tell large differences only: where the lines of two marks "
         "overlap, they are not told apart.",
     )
