@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
 from app.workers.measure_answers import answer
 from core.errors import UserError
@@ -12,7 +13,9 @@ EVERY = [f"{block}/{name}" for block in range(2) for name in ("q", "k", "v", "o"
 
 def test_folded_updates_do_the_work_of_the_frozen_model_and_open_gates_less_than_all():
     question = {"backbone": "tiny", "image_size": None, "every": EVERY, "opened": ["1/q", "1/fc2"], "rank": 4}
+    threads = torch.get_num_threads()
     found = answer(question)
+    assert torch.get_num_threads() == threads and found["threads"] == 1
     rows = {row["what"]: row for row in found["rows"]}
     frozen, unmerged, gated, merged = (rows[name]["flops"] for name in ("frozen", "unmerged", "gated", "merged"))
     assert merged == frozen < gated < unmerged

@@ -59,10 +59,10 @@ def offer(found: Comparison, chosen: Setting) -> None:
         [
             {
                 "model": _NAMES[row["what"]],
-                "measured, ms an image": f"{row['ms']:.2f}",
-                "of the frozen model's time": f"{row['ms'] / plain['ms']:.2f} ×",
+                "measured, ms": f"{row['ms']:.2f}",
+                "of frozen time": f"{row['ms'] / plain['ms']:.2f} ×",
                 "computed, MFLOP": f"{row['flops'] / 1e6:,.1f}",
-                "of its work": f"{row['flops'] / plain['flops']:.3f} ×",
+                "of frozen work": f"{row['flops'] / plain['flops']:.3f} ×",
                 "adapter": told(row["bytes"], "bytes") if row["bytes"] else "–",
             }
             for row in measured["rows"]
@@ -70,9 +70,9 @@ def offer(found: Comparison, chosen: Setting) -> None:
         hide_index=True,
     )
     caption(
-        f"{measured['batch']} images at once, the median of rounds in which the four take turns ({measured['device']}, "
-        f"{measured['threads']} threads), with random adapters of rank {_RANK} at these places: what was "
-        "learned changes no cost.",
+        f"milliseconds an image, {measured['batch']} images at once ({measured['device']}, one thread), the quickest "
+        f"of {measured['rounds']} rounds in which the four take turns, with random adapters of rank {_RANK} at these "
+        "places: what was learned changes no cost.",
         "that the folded model takes the frozen one's work and, within what a busy machine varies, its time.",
         "folded adapters are free in an answer, but only one can be folded at a time; beside the weights, few open "
         "gates are cheaper than many.",
