@@ -142,17 +142,14 @@ def _alt(found: BlockMap, names: list[str], task: int) -> str:
 def _gates(card: RunCard, task_gates: block_maps.Gates, task: int) -> None:
     """The scores of the gates beside the threshold, and their course during training."""
     st.subheader("Gates", anchor=False)
-    ground, kept = plots.theme(), block_maps.scores(task_gates)
+    kept = block_maps.scores(task_gates)
     on = block_maps.active_by_gate(task_gates) or []
     wanted = block_maps.budget(task_gates)
-    values = np.array([score if wanted is None or gate in on else np.nan for gate, score in kept.items()])
-    scores = plots.Line("score", values, colours(1, ground)[0])
-    ticks = [plots.text(gate if "/" in gate else f"block {gate}") for gate in kept]
-    figure = plots.bars([scores], ticks, ground, titles=("", "score"), form=".3f")
-    if wanted is None:
-        figure = plots.with_threshold(figure, block_maps.threshold(task_gates), "on from here", ground)
-    figure["layout"]["height"] = 240
-    plots.draw(figure, key=f"gates-{card.name}-{task}", alt=f"Scores of {len(kept)} gates; on: {', '.join(on)}.")
+    plots.draw(
+        _scores(task_gates, plots.theme()),
+        key=f"gates-{card.name}-{task}",
+        alt=f"Scores of {len(kept)} gates; on: {', '.join(on)}.",
+    )
     if wanted is None:
         caption(
             f"the learned score of each gate; {len(on)} of {len(kept)} are above the line, and on.",
@@ -165,7 +162,27 @@ def _gates(card: RunCard, task_gates: block_maps.Gates, task: int) -> None:
             "where in the backbone the budget was spent.",
             "a block that is off is skipped: it costs no time, no bytes, and computes what the frozen model computed.",
         )
+    save_figure(
+        lambda ground: _scores(task_gates, ground),
+        f"The learned score of each gate of task {task + 1}"
+        + ("; those above the line are on." if wanted is None else " that is on: as many as the budget asked for."),
+        [card], file=f"{card.name}-gates-{task + 1}", key="gates",
+    )  # fmt: skip
     _gate_history(card, task_gates, task)
+
+
+def _scores(task_gates: block_maps.Gates, ground: Theme) -> plots.Figure:
+    """A bar per gate; without a budget with the line above which gates are on, with one those that are on alone."""
+    kept, on = block_maps.scores(task_gates), block_maps.active_by_gate(task_gates) or []
+    budgeted = block_maps.budget(task_gates) is not None
+    values = np.array([np.nan if budgeted and gate not in on else score for gate, score in kept.items()])
+    ticks = [plots.text(gate if "/" in gate else f"block {gate}") for gate in kept]
+    scores = plots.Line("score", values, colours(1, ground)[0])
+    figure = plots.bars([scores], ticks, ground, titles=("", "score"), form=".3f")
+    if not budgeted:
+        figure = plots.with_threshold(figure, block_maps.threshold(task_gates), "on from here", ground)
+    figure["layout"]["height"] = 240
+    return figure
 
 
 def _gate_history(card: RunCard, task_gates: block_maps.Gates, task: int) -> None:
@@ -173,7 +190,29 @@ def _gate_history(card: RunCard, task_gates: block_maps.Gates, task: int) -> Non
     steps, lines = block_maps.history(task_gates)
     if len(steps) < 2:
         return
-    ground, on = plots.theme(), set(block_maps.active_by_gate(task_gates) or ())
+    closed = len(lines) - len(set(block_maps.active_by_gate(task_gates) or ()))
+    plots.draw(
+        _courses(task_gates, plots.theme()),
+        key=f"gate-history-{card.name}-{task}",
+        alt=f"Scores of {len(lines)} gates over {int(steps[-1])} steps; {closed} are off at the end.",
+    )
+    caption(
+        "each gate's score while this task was learned; dotted and grey: off at the end. "
+        + ("A line stops where the budget closed its gate." if block_maps.budget(task_gates) else ""),
+        "when the lines part: before that, nothing tells one block from another.",
+        "gates that were settled early were clear decisions; crossing lines are blocks that would do equally well.",
+    )
+    save_figure(
+        lambda ground: _courses(task_gates, ground),
+        f"The score of each gate while task {task + 1} was learned; dotted and grey: off at the end.",
+        [card], file=f"{card.name}-gates-over-time-{task + 1}", key="gate-history",
+    )  # fmt: skip
+
+
+def _courses(task_gates: block_maps.Gates, ground: Theme) -> plots.Figure:
+    """A line per gate; those that are off at the end are dotted and grey."""
+    steps, lines = block_maps.history(task_gates)
+    on = set(block_maps.active_by_gate(task_gates) or ())
     named = [gate for gate in lines if gate in on]
     colour = dict(zip(named, colours(len(named), ground), strict=True))
     curves = [
@@ -184,25 +223,11 @@ def _gate_history(card: RunCard, task_gates: block_maps.Gates, task: int) -> Non
     ]
     figure = plots.trails(curves, steps, ground, titles=("step of this task's training", "score"))
     limit = block_maps.threshold(task_gates)
-    if not np.isnan(limit):
-        figure = plots.with_threshold(figure, limit, "on from here", ground)
-    closed = len(lines) - len(on)
-    plots.draw(
-        figure,
-        key=f"gate-history-{card.name}-{task}",
-        alt=f"Scores of {len(lines)} gates over {int(steps[-1])} steps; {closed} are off at the end.",
-    )
-    caption(
-        "each gate's score while this task was learned; dotted and grey: off at the end. "
-        + ("A line stops where the budget closed its gate." if block_maps.budget(task_gates) else ""),
-        "when the lines part: before that, nothing tells one block from another.",
-        "gates that were settled early were clear decisions; crossing lines are blocks that would do equally well.",
-    )
+    return figure if np.isnan(limit) else plots.with_threshold(figure, limit, "on from here", ground)
 
 
-def _all_tasks(card: RunCard, maps: list[BlockMap], task: int) -> None:
-    """One row per task, one column per site."""
-    st.subheader("All tasks", anchor=False)
+def _every_site(card: RunCard, maps: list[BlockMap], task: int, ground: Theme) -> plots.Figure:
+    """One row per task, one column per site; the row of `task` is outlined."""
     names = block_maps.projections(gates(card))
     blocks = sorted({block for found in maps for block in found.adapted_blocks})
     sites = [(block, row) for block in blocks for row in range(len(names))]
@@ -212,7 +237,7 @@ def _all_tasks(card: RunCard, maps: list[BlockMap], task: int) -> None:
         values,
         plots.task_ticks(task_names(card)[: len(maps)]),
         [f"{block} {names[row]}" for block, row in sites],
-        plots.theme(),
+        ground,
         hover=[
             [f"task {k + 1}<br>{hover_text(m, names, row, block)}" for block, row in sites] for k, m in enumerate(maps)
         ],
@@ -225,9 +250,14 @@ def _all_tasks(card: RunCard, maps: list[BlockMap], task: int) -> None:
         pickable=True,
     )
     row = {"type": "rect", "x0": -0.49, "x1": len(sites) - 0.51, "y0": task - 0.47, "y1": task + 0.47}
-    figure["layout"]["shapes"] = [row | {"line": {"color": ACCENT[plots.theme()], "width": 2.5}}]
+    figure["layout"]["shapes"] = [row | {"line": {"color": ACCENT[ground], "width": 2.5}}]
+    return figure
+
+
+def _all_tasks(card: RunCard, maps: list[BlockMap], task: int) -> None:
+    st.subheader("All tasks", anchor=False)
     plots.draw(
-        figure,
+        _every_site(card, maps, task, plots.theme()),
         key=f"all-blocks-{card.name}",
         alt="Size of the change at every adapted layer, for every task.",
         on_pick=lambda cell: set_parameters(**{TASK: cell[0]}),
@@ -239,6 +269,11 @@ def _all_tasks(card: RunCard, maps: list[BlockMap], task: int) -> None:
         if not own_adapters(card)
         else "a layer that a task moves far is one where the frozen model did not do for it.",
     )
+    save_figure(
+        lambda ground: _every_site(card, maps, task, ground),
+        f"How far each task moved each layer's weights (Frobenius norm of ΔW); task {task + 1} is outlined.",
+        [card], file=f"{card.name}-all-blocks", key="all-blocks",
+    )  # fmt: skip
 
 
 def _between_tasks(card: RunCard) -> None:

@@ -10,8 +10,9 @@ import streamlit as st
 from app.components import thumbnails
 from app.components.captions import caption
 from app.components.choice import choice
+from app.components.save_figure import save_figure
 from app.figures import plots
-from app.figures.palette import GREY, colours
+from app.figures.palette import GREY, Theme, colours
 from app.reading import accuracy, comparison
 from app.reading.cards import RunCard
 from app.reading.comparison import SameImages
@@ -169,24 +170,35 @@ def _kept(stream: list[RunCard], chosen: list[RunCard]) -> None:
     st.subheader("Gained, and lost elsewhere", anchor=False)
     probe = choice("What is lost, asked of", "lost", asked, next(iter(asked)), widget="compare-lost")
     measured = [(run, kept) for run, kept in found if probe in kept.lost]
-    ground = plots.theme()
     places = {run.name: place for place, run in enumerate(chosen)}
-    paint = colours(max(len(chosen), 1), ground)
     names = distinct_titles([run for run, _ in measured])
-    marks = [
-        plots.Point(name, kept.lost[probe], kept.gained,
-                      paint[places[run.name]] if run.name in places else GREY[ground],
-                      f"{name}: gained {100 * kept.gained:.1f} points, lost {100 * kept.lost[probe]:.1f}")
-        for name, (run, kept) in zip(names, measured, strict=True)
-    ]  # fmt: skip
-    figure = plots.points(marks, ground, titles=("lost on classes never learned", "gained on the classes learned"))
-    plots.draw(figure, key=f"kept-{probe}", alt="Gained and lost. " + "; ".join(mark.hover for mark in marks))
+
+    def marks(ground: Theme) -> list[plots.Point]:
+        paint = colours(max(len(chosen), 1), ground)
+        return [
+            plots.Point(name, kept.lost[probe], kept.gained,
+                          paint[places[run.name]] if run.name in places else GREY[ground],
+                          f"{name}: gained {100 * kept.gained:.1f} points, lost {100 * kept.lost[probe]:.1f}")
+            for name, (run, kept) in zip(names, measured, strict=True)
+        ]  # fmt: skip
+
+    def figure(ground: Theme) -> plots.Figure:
+        titles = ("lost on classes never learned", "gained on the classes learned")
+        return plots.points(marks(ground), ground, titles=titles)
+
+    ground = plots.theme()
+    alt = "Gained and lost. " + "; ".join(mark.hover for mark in marks(ground))
+    plots.draw(figure(ground), key=f"kept-{probe}", alt=alt)
     caption(
         "upwards what nearest neighbours gained on the learned classes; across, what held-out classes lost: "
         f"{_ASKED[probe]}. A point for every finished run of these images, those compared here in colour.",
         "points at the top left: they learned much and lost little.",
         "fewer blocks, heads fitted first and less strength keep more; how much height that costs is seen here.",
     )
+    save_figure(
+        figure, f"Gained on the learned classes, and lost on held-out ones: {_ASKED[probe]}.",
+        [run for run, _ in measured], file=f"{chosen[0].stream}-kept", key="kept",
+    )  # fmt: skip
 
 
 _ASKED = {
@@ -198,30 +210,39 @@ _ASKED = {
 
 def _tasks(runs: list[RunCard], names: list[str], card: RunCard) -> None:
     """Accuracy per task, one bar per run."""
-    task, ground = current_task(card.tasks), plots.theme()
+    task = current_task(card.tasks)
     st.subheader(f"Task by task, after task {task + 1}", anchor=False)
     kind = choice("Share of answers that are right", "of", accuracy.KINDS, "class_incremental", widget="compare-kind")
-    paint = colours(len(runs), ground)
-    groups = []
+    rows = {}
     for place, run in enumerate(runs):
         a = accuracy.matrices(metrics(run), run.tasks).get(kind)
         if a is not None:
-            row = a[accuracy.measured_after(a, task)]
-            groups.append(plots.Line(names[place], row, paint[place]))
-    if not groups:
+            rows[place] = a[accuracy.measured_after(a, task)]
+    if not rows:
         st.caption("None of these runs measured this.")
         return
-    shown = max(int(np.flatnonzero(~np.isnan(group.values)).max()) + 1 for group in groups)
+    shown = max(int(np.flatnonzero(~np.isnan(row)).max()) + 1 for row in rows.values())
     ticks = plots.task_ticks(task_names(card))[:shown]
-    trimmed = [plots.Line(group.name, group.values[:shown], group.colour) for group in groups]
     title = accuracy.KINDS[kind].lower()
-    figure = plots.bars(trimmed, ticks, ground, titles=("task", "share of right answers"))
-    plots.draw(figure, key=f"tasks-{kind}", alt=_alt(trimmed))
+
+    def groups(ground: Theme) -> list[plots.Line]:
+        paint = colours(len(runs), ground)
+        return [plots.Line(names[place], row[:shown], paint[place]) for place, row in rows.items()]
+
+    def figure(ground: Theme) -> plots.Figure:
+        return plots.bars(groups(ground), ticks, ground, titles=("task", "share of right answers"))
+
+    ground = plots.theme()
+    plots.draw(figure(ground), key=f"tasks-{kind}", alt=_alt(groups(ground)))
     caption(
         f"for each task the share of right answers ({title}), one bar for each run.",
         "tasks on which another run is ahead than on average.",
         "equal averages can hide that two methods fail on different tasks.",
     )
+    save_figure(
+        figure, f"For each task the share of right answers ({title}) after task {task + 1}, one bar for each run.",
+        [runs[place] for place in rows], file=f"{card.stream}-compared", key="compared",
+    )  # fmt: skip
 
 
 def _alt(groups: Sequence[plots.Line]) -> str:
