@@ -76,3 +76,19 @@ def test_an_emphasised_word_says_what_it_means(open_page, server, options):
     word.focus()
     page.keyboard.press("ArrowRight")  # the keys still go from stage to stage
     page.locator(".way .words h3").filter(has_text="4. ").wait_for(timeout=60_000)
+
+
+def test_scrolling_sideways_goes_from_stage_to_stage_and_down_scrolls_the_page(page, server):
+    page.goto(f"{server}/how?run={RUN}&step=2")
+    heading = page.locator(".way .words h3")
+    heading.filter(has_text="2. ").wait_for(timeout=60_000)
+    page.locator(".way .window").hover()
+    for _ in range(6):  # one gesture of many small steps is one stage
+        page.mouse.wheel(30, 2)
+    heading.filter(has_text="3. ").wait_for(timeout=60_000)
+    page.wait_for_timeout(800)
+    page.mouse.wheel(-120, 0)
+    heading.filter(has_text="2. ").wait_for(timeout=60_000)
+    page.mouse.wheel(0, 200)
+    page.wait_for_function("document.querySelector('.stMain').scrollTop > 0")
+    assert heading.inner_text().startswith("2. ")

@@ -11,7 +11,8 @@ import { drawing } from "./stages.js";
 
 const STAY = 6000; // milliseconds that Play rests on a stage
 const SETTLE = 1200; // … after the last step until the address has it: the page is drawn anew then, which would stutter
-const SWIPE = 40; // pixels that a finger moves at least
+const SWIPE = 40; // pixels that a finger moves at least, or that are scrolled sideways
+const PAUSE = 600; // milliseconds in which a scroll that runs on moves no further
 
 /** @typedef {{key: string, name: string, title: string, text: string, missing: boolean}} Stage */
 /**
@@ -90,6 +91,9 @@ class Picture {
     document.addEventListener("keydown", this.pressed);
     this.window.addEventListener("pointerdown", (event) => (this.touched = event.clientX));
     this.window.addEventListener("pointerup", (event) => this.swipe(event.clientX));
+    this.scrolled = 0; // pixels sideways since the last step
+    this.moved = 0; // when scrolling last made a step
+    this.window.addEventListener("wheel", (event) => this.scroll(event), { passive: false });
   }
 
   destroy() {
@@ -221,6 +225,19 @@ class Picture {
     event.preventDefault();
     this.rest();
     this.go(to);
+  }
+
+  /** Scrolling sideways goes from stage to stage; up and down is the page's. @param {WheelEvent} event */
+  scroll(event) {
+    if (Math.abs(event.deltaX) <= Math.abs(event.deltaY)) return;
+    event.preventDefault(); // or a browser goes back to the last page
+    if (event.timeStamp - this.moved < PAUSE) return;
+    this.scrolled += event.deltaX;
+    if (Math.abs(this.scrolled) < SWIPE) return;
+    this.moved = event.timeStamp;
+    this.rest();
+    this.go(this.step + Math.sign(this.scrolled));
+    this.scrolled = 0;
   }
 
   /** @param {number} x where a finger left */
