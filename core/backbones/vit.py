@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from core.adapters.module_list import ModulesOf
 from core.adapters.updates import NO_UPDATES, AnyBlockUpdates, AnyUpdate, AnyUpdates
 from core.backbones.attention import attend
+from core.backbones.frozen_weights import weights
 from core.backbones.preprocessing import Preprocessing
 
 
@@ -50,7 +51,7 @@ class Block(nn.Module):
         kept = tokens[:, :1] if cls_only else tokens
         mix = self._attend_once if cls_only and self._keys_are_linear else self._attend
         mixed = mix(self.norm1(tokens), updates, kept.shape[1])
-        kept = kept + self.scale1(_updated(self.out(mixed), mixed, updates.get("o")))
+        kept = kept + self.scale1(_updated(_frozen(self.out, mixed), mixed, updates.get("o")))
         return kept + self.scale2(self._mlp(self.norm2(kept), updates))
 
     @property
@@ -66,7 +67,7 @@ class Block(nn.Module):
     def _projected(self, x: Tensor, updates: AnyBlockUpdates, rows: int) -> tuple[Tensor, Tensor, Tensor]:
         """Queries of the first `rows` tokens, keys and values of all, (n, heads, tokens, width / heads) each."""
         n, _, width = x.shape
-        q, k, v = F.linear(x, self.qkv.weight, self.qkv.bias).chunk(3, dim=-1)
+        q, k, v = _frozen(self.qkv, x).chunk(3, dim=-1)
         q = _updated(q, x, updates.get("q"))[:, :rows]
         k = _updated(k, x, updates.get("k"))
         v = _updated(v, x, updates.get("v"))
@@ -88,8 +89,8 @@ class Block(nn.Module):
         per head instead of once per token. The keys' bias adds the same to every score, so it drops out.
         """
         n, _, width = x.shape
-        weight_q, weight_k, weight_v = self.qkv.weight.chunk(3)
-        bias: Tensor | None = self.qkv.bias  # timm allows none, whatever nn.Linear's annotation says
+        weight, bias = weights(self.qkv)
+        weight_q, weight_k, weight_v = weight.chunk(3)
         bias_q, _, bias_v = (None, None, None) if bias is None else bias.chunk(3)
         query = _updated(F.linear(x[:, :1], weight_q, bias_q), x[:, :1], updates.get("q"))
         query = self.q_norm(query.view(n, 1, self.heads, -1).transpose(1, 2))
@@ -103,8 +104,8 @@ class Block(nn.Module):
         return (values.view(n, self.heads, self.heads, -1) * own).sum(1).view(n, rows, width)
 
     def _mlp(self, x: Tensor, updates: AnyBlockUpdates) -> Tensor:
-        hidden = self.activation(_updated(self.fc1(x), x, updates.get("fc1")))
-        return _updated(self.fc2(hidden), hidden, updates.get("fc2"))
+        hidden = self.activation(_updated(_frozen(self.fc1, x), x, updates.get("fc1")))
+        return _updated(_frozen(self.fc2, hidden), hidden, updates.get("fc2"))
 
 
 class Readout(nn.Module):
@@ -211,6 +212,10 @@ class Backbone(nn.Module):
             digest.update(key.encode())
             digest.update(value.detach().cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()
+
+
+def _frozen(layer: nn.Linear, x: Tensor) -> Tensor:
+    return F.linear(x, *weights(layer))
 
 
 def _updated(projected: Tensor, x: Tensor, update: AnyUpdate | None) -> Tensor:
