@@ -5,6 +5,7 @@ The resolved configuration is stored in the run folder's manifest and is enough 
 
 from __future__ import annotations
 
+import math
 import tomllib
 from pathlib import Path
 from typing import Any, Literal
@@ -15,6 +16,11 @@ from core.errors import UserError, nearest
 
 RetrievalMode = Literal["whitened", "likelihood", "means", "kmeans", "energy", "oracle"]
 Projection = Literal["q", "k", "v", "o", "fc1", "fc2"]
+
+
+_EPOCHS, _STEPS = 5, 40
+"""Passes over a task's images where nothing is configured, and the steps that they should make at least."""
+_RATE, _RATE_OF_FEW = 1e-3, 3e-3
 
 
 class Section(BaseModel):
@@ -77,9 +83,11 @@ class AdapterConfig(Section):
 class TrainingConfig(Section):
     """The one training loop."""
 
-    epochs: int = Field(5, ge=0, le=10_000)
+    epochs: int | None = Field(None, ge=0, le=10_000)
+    """Passes over each task's training images; None is what `passes` says."""
     batch_size: int = Field(32, ge=1)
-    learning_rate: float = Field(1e-3, gt=0)
+    learning_rate: float | None = Field(None, gt=0)
+    """Adam's step size; None is what `rate` says."""
     weight_decay: float = Field(0.0, ge=0)
     clip_norm: float = Field(1.0, gt=0)
     warmup_steps: int = Field(0, ge=0)
@@ -98,6 +106,22 @@ class TrainingConfig(Section):
     """Where the activations of the frozen first blocks are kept; 'auto' is memory, then disk, then off."""
     cache_mb: int | None = Field(None, ge=0)
     """Megabytes of memory that 'auto' may fill; None is a quarter of what is free when the run begins."""
+
+    def passes(self, images: int) -> int:
+        """Passes over the `images` of a task: `epochs`, or else five, and as many as make forty steps of few images.
+
+        Our decision, as is `rate`: adapters that start from zero hardly learn in fewer steps (docs/results.md).
+        """
+        if self.epochs is not None:
+            return self.epochs
+        return max(_EPOCHS, math.ceil(_STEPS / max(1, math.ceil(images / self.batch_size))))
+
+    def rate(self, images: int) -> float:
+        """Adam's step size for a task of `images` images: `learning_rate`, or else 1e-3, and 3e-3 where five passes
+        over them make fewer than forty steps."""
+        if self.learning_rate is not None:
+            return self.learning_rate
+        return _RATE_OF_FEW if _EPOCHS * math.ceil(images / self.batch_size) < _STEPS else _RATE
 
 
 class RetrievalConfig(Section):
@@ -125,8 +149,9 @@ class RetrievalConfig(Section):
     """Principal components kept before a likelihood mixture is fitted."""
     shortlist: int = Field(1, ge=1)
     """How many tasks, picked in the frozen space, have their adapters run for an image."""
-    head_weight: float = Field(4.0, ge=0)
-    """Weight of the task head's log-softmax beside the whitened class score inside a task."""
+    head_weight: float = Field(0.5, ge=0)
+    """Weight of the task head's log-softmax beside the whitened class score inside a task, in units of how many times
+    too sure that score is of left-out images."""
 
 
 class RetentionConfig(Section):

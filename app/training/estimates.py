@@ -39,7 +39,7 @@ _SIDES = {EMBEDDED: 98, "tiny": 16}
 _STREAM_SIDES = {SPLIT_DIGITS: 56, SPLIT_FASHION: 56}
 _TEST_IMAGES = {SPLIT_FASHION: 600}
 """Of streams with test images of their own; elsewhere a share of each class is split off."""
-_USUAL_SIDE = 224
+_USUAL_SIDE, _USUAL_TASKS = 224, 5
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,7 @@ def planned_work(config: RunConfig, images: Images | None) -> Work | None:
         method=config.method.name,
         backbone=backbone,
         images=counted,
-        epochs=config.training.epochs,
+        epochs=config.training.passes(counted.train // (config.stream.tasks or _USUAL_TASKS)),
         suffix=_adapted_share(config.adapters.blocks),
         side=config.backbone.image_size or suggested,
         views=augmentation(config.training, config.stream.name)[1],

@@ -16,6 +16,8 @@ from core.config import RetrievalMode, RunConfig
 from core.methods import method_names
 
 _DEFAULTS = RunConfig()
+_MANY = 10_000
+"""Images of a task that are more than few: the default number of passes does not grow with them."""
 _BACKBONES = (EMBEDDED, "tiny", "timm/vit_small_patch16_224.dino", "open_clip/ViT-B-16")
 
 
@@ -54,7 +56,7 @@ def _learner() -> dict[str, Any]:
     with second:
         backbone = _backbone()
     with third:
-        epochs = _number("Epochs per task", "epochs", 0, 10_000, str(_DEFAULTS.training.epochs))
+        epochs = _number("Epochs per task", "epochs", 0, 10_000, str(_DEFAULTS.training.passes(_MANY)))
     with fourth:
         seed = _number("Seed", "seed", 0, 2**31, str(_DEFAULTS.seed))
     st.caption(f"**{method}**: {methods[method]}")

@@ -21,8 +21,14 @@ class Adapter(nn.Module):
     """One task's units at every site and, for methods that reuse units, its coefficients of earlier tasks' units."""
 
     def __init__(
-        self, shapes: Mapping[Site, tuple[int, int]], rank: int, earlier_units: int, generator: torch.Generator
+        self,
+        shapes: Mapping[Site, tuple[int, int]],
+        rank: int,
+        earlier_units: int,
+        generator: torch.Generator,
+        coefficient: float = 0.0,
     ) -> None:
+        """`coefficient` is where those of the earlier units start."""
         super().__init__()
         self.rank = rank
         self.down, self.up, self.reuse = nn.ParameterDict(), nn.ParameterDict(), nn.ParameterDict()
@@ -33,7 +39,7 @@ class Adapter(nn.Module):
             self.down[site.name] = nn.Parameter(draw)
             self.up[site.name] = nn.Parameter(torch.zeros(out_features, rank))
             if earlier_units:
-                self.reuse[site.name] = nn.Parameter(torch.zeros(earlier_units))
+                self.reuse[site.name] = nn.Parameter(torch.full((earlier_units,), coefficient))
 
     def parameters_at(self, site: Site) -> list[nn.Parameter]:
         """The parameters that are trained at a site."""
@@ -73,15 +79,23 @@ class AdapterBank(nn.Module):
     def __len__(self) -> int:
         return len(self.adapters)
 
+    def effects(self, site: Site, tasks: int) -> Tensor:
+        """(units,) ‖b_u‖ ‖a_u‖ of the first `tasks` adapters at a site: the size of what each whole unit adds."""
+        down, up = self.stacked(site, tasks)
+        return (up.norm(dim=0) * down.norm(dim=1)).detach()
+
     def units(self, tasks: int | None = None) -> int:
         """Units at each site of the first `tasks` adapters (None: of all)."""
         return sum(adapter.rank for adapter in self.adapters[:tasks])
 
-    def add(self, rank: int, generator: torch.Generator, *, reuse: bool = False) -> Adapter:
-        """A new adapter that changes nothing yet; those before it are frozen from here on."""
+    def add(self, rank: int, generator: torch.Generator, reuse: float | None = None) -> Adapter:
+        """A new adapter whose own units change nothing yet; those before it are frozen from here on.
+
+        `reuse` is where the coefficients of earlier units start; None for an adapter without such coefficients.
+        """
         for adapter in self.adapters:
             adapter.requires_grad_(False)
-        adapter = Adapter(self.shapes, rank, self.units() if reuse else 0, generator)
+        adapter = Adapter(self.shapes, rank, 0 if reuse is None else self.units(), generator, reuse or 0.0)
         self.adapters.append(adapter.to(self.device))
         return adapter
 
@@ -131,8 +145,8 @@ class AdapterBank(nn.Module):
     def load_adapter(self, tensors: Mapping[str, Tensor], absent: Iterable[Site] = ()) -> Adapter:
         """Add the adapter that `Adapter.state_at` described; at the sites `absent` from it everything is zero."""
         rank = next(value.shape[0] for key, value in tensors.items() if key.startswith("down."))
-        reuse = any(key.startswith("reuse.") for key in tensors)
-        adapter = self.add(rank, torch.Generator().manual_seed(0), reuse=reuse)
+        reuse = 0.0 if any(key.startswith("reuse.") for key in tensors) else None
+        adapter = self.add(rank, torch.Generator().manual_seed(0), reuse)
         for site in absent:
             for parameter in adapter.parameters_at(site):
                 parameter.data.zero_()

@@ -84,7 +84,7 @@ def augmentation(training: TrainingConfig, stream: str) -> tuple[Augment, int]:
     'auto' is 'flip' where the stream is known to hold photographs, and else 'none': a mirrored letter is another one.
     """
     kind: Augment = _by_default(stream) if training.augment == "auto" else training.augment
-    if not training.epochs:
+    if training.epochs == 0:
         return "none", 0
     return kind, {"none": 0, "flip": 1, "crops": training.augment_views}[kind]
 

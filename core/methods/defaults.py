@@ -159,6 +159,16 @@ class Defaults(nn.Module):
         """What the optimiser moves now; nothing for methods that only accumulate."""
         return [parameter for parameter in self.parameters() if parameter.requires_grad]
 
+    def rates(self) -> list[tuple[list[nn.Parameter], float]]:
+        """`trainable` in groups, each with its own multiple of the learning rate."""
+        return [(self.trainable(), 1.0)]
+
+    def after_step(self, step: Step, share: float) -> None:
+        """Called after each step of the optimiser, for what is no gradient.
+
+        `share` is the step's part of the task's training: its learning rate, of the sum of all steps' learning rates.
+        """
+
     def penalties(self, step: Step) -> dict[str, Tensor]:
         """Scalar terms added to the cross-entropy, by name."""
         return {}

@@ -5,11 +5,13 @@ Published: ΔW_k = α ( Σ_{j<k} Σ_u s_{k,j,u} b_{j,u} a_{j,u}ᵀ + B_k A_k ), 
 projection and past unit; L1/L2 penalties on s for selective transfer; new units orthogonal to old ones; q and v of the
 blocks; rank 16 for the first task and 4 later; retrieval by one Dirichlet-process mixture per task, without
 trained parameters; a RanPAC-style head on the retrieved task's features.
-Our decisions: the penalties' form λ(‖s‖₁ + ‖s‖₂²) with λ = 0.006, and γ(‖A_old A_newᵀ‖²_F + ‖B_oldᵀ B_new‖²_F) with
-γ = 0.004; s starts at zero; the task's own linear head by default; retrieval in a common whitened space by default
-(retrieval.mode = "likelihood" is the literal recipe). With `active_blocks` (our decision, after Selective LoRA) each
-task changes exactly so many blocks and no other: what it would reuse elsewhere is left alone too, and the blocks before
-the first that any task changes are computed once for all of them.
+Our decisions: the penalties' form, λ Σ_u e_u |s_u| with e_u = ‖b_u‖ ‖a_u‖ what a unit adds, in proximal steps that
+leave exact zeros, and γ(‖A_old A_newᵀ‖²_F + ‖B_oldᵀ B_new‖²_F) with γ = 0.004; s starts at one, so that a task begins
+with all that was learned before it, and has a learning rate of its own; the task's own linear head by default;
+retrieval in a common whitened space by default (retrieval.mode = "likelihood" is the literal recipe). With
+`active_blocks` (our decision, after Selective LoRA) each task changes exactly so many blocks and no other: what it
+would reuse elsewhere is left alone too, and the blocks before the first that any task changes are computed once for
+all of them.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
 from core.adapters.sites import Site
 from core.backbones.vit import Backbone
@@ -33,8 +35,14 @@ from core.retrieval.kept import Kept
 class Options(ComposedOptions):
     """[method] of the configuration."""
 
-    transfer: float = Field(0.006, ge=0)
-    """λ, the weight of the penalties on the coefficients of earlier units."""
+    transfer: float = Field(1.25, ge=0)
+    """λ, the weight of the penalty on what earlier units add: so many whole units of the mean size it would take away
+    from each by the end of a task, if the loss did not hold on to them."""
+    transfer_start: Literal["whole", "zero"] = "whole"
+    """Coefficients of earlier units start at one, so that a task begins with all that was learned before it, or at
+    zero."""
+    transfer_rate: float = Field(10.0, gt=0)
+    """The learning rate of those coefficients, in learning rates of the units."""
     orthogonality: float = Field(0.004, ge=0)
     """γ, the weight of the penalty on overlap with earlier units."""
     head: Literal["linear", "ranpac"] = "linear"
@@ -57,18 +65,45 @@ class Proteus(ComposedAdapters):
         earlier = newest.reuse.get(site.name, torch.zeros(self.bank.units(task), device=self.device))
         return self.scale * torch.cat([earlier, own])
 
+    @property
+    def reuse_start(self) -> float | None:
+        return super().reuse_start if self.options.transfer_start == "zero" or not self.options.compose else 1.0
+
+    def rates(self) -> list[tuple[list[nn.Parameter], float]]:
+        """Units and heads at the learning rate, coefficients of earlier units at theirs."""
+        reuse = list(self.bank.adapters[-1].reuse.values()) if len(self.bank) else []
+        known = {id(s) for s in reuse}
+        moved = self.trainable()
+        return [
+            ([each for each in moved if id(each) not in known], 1.0),
+            ([each for each in moved if id(each) in known], self.options.transfer_rate),
+        ]
+
+    @torch.no_grad()
+    def after_step(self, step: Step, share: float) -> None:
+        """The penalty on what earlier units add, λ Σ_u e_u |s_u| with e_u = ‖b_u‖ ‖a_u‖, as proximal steps:
+
+            s_u ← sign(s_u) max(0, |s_u| − share · λ ē / e_u)
+
+        with ē the mean of e over the site. Shares sum to 1 over a task, whatever its steps: by the end λ whole units of
+        the mean size are taken away, from those that add least first, unless the loss holds on to them. What vanishes
+        is exactly zero.
+        """
+        for site in self.bank.sites if step.task else ():
+            s = self.bank.adapters[step.task].reuse.get(site.name)
+            if s is not None and s.requires_grad:
+                effects = self.bank.effects(site, step.task)
+                shrink = share * self.options.transfer * effects.mean() / effects.clamp_min(1e-12)
+                s.copy_(s.sign() * (s.abs() - shrink).clamp_min(0))
+
     def penalties(self, step: Step) -> dict[str, Tensor]:
-        """From the second task on: λ (‖s‖₁ + ‖s‖₂²) and γ (‖A_old A_newᵀ‖²_F + ‖B_oldᵀ B_new‖²_F), over all sites."""
+        """From the second task on γ (‖A_old A_newᵀ‖²_F + ‖B_oldᵀ B_new‖²_F), over all sites."""
         return self._composition_penalties(step.task) | super().penalties(step)
 
     def _composition_penalties(self, task: int) -> dict[str, Tensor]:
         if task == 0:
             return {}
-        parts = {"orthogonality": self.options.orthogonality * self.bank.overlap(task)}
-        if reuse := list(self.bank.adapters[task].reuse.values()):
-            size = torch.stack([s.abs().sum() + s.square().sum() for s in reuse]).sum()
-            parts["transfer"] = self.options.transfer * size
-        return parts
+        return {"orthogonality": self.options.orthogonality * self.bank.overlap(task)}
 
     # The head of the paper, RanPAC's ridge over random features, in place of the task's own linear one.
 

@@ -142,7 +142,9 @@ class TaskAdapters(Method):
         if class_scores is None:
             return {"adapter": evidence}
         members = list(self.classes[task])
-        return {"clusters": class_scores[rows][:, members], "adapter": self.config.retrieval.head_weight * evidence}
+        assert self.shared_space
+        weight = self.config.retrieval.head_weight * self.shared_space.temperature
+        return {"clusters": class_scores[rows][:, members], "adapter": weight * evidence}
 
     def _class_scores(self, inputs: Inputs) -> Tensor | None:
         """(n, classes seen): the shared space's, where there is one."""

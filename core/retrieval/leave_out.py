@@ -14,12 +14,15 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from core.retrieval.space import PooledCovariance, Whitening
 
 _ROWS = 512
 """Images left out at a time, so that memory stays bounded."""
+_TEMPERATURES = torch.logspace(0, 2, 101)
+"""Those that are tried."""
 
 
 def left_out_scores(
@@ -103,6 +106,22 @@ def _scores(
     squared = squared.scatter(1, own, squared.gather(1, own) * away.square()[:, None])
     scores = torch.where(squared.isnan() | (squared == torch.inf), -torch.inf, -squared / 2)
     return scores.masked_fill((class_counts < 2)[:, None], torch.nan)
+
+
+def temperature(scores: Tensor, own_class: Tensor) -> float | None:
+    """How many times too sure class scores are of new images: T, for which softmax(scores / T) predicts best.
+
+    `scores` (n, classes) are those of left-out images, in nats, and `own_class` (n,) their columns. The fewer images
+    there are for each feature, the farther new images lie from everything and the larger all differences become. Our
+    decision: one T for all classes (temperature scaling, Guo et al. 2017, arXiv 1706.04599, there on held-out images).
+    None where no image is left out, or none is taken for another class: any small T would do then.
+    """
+    known = scores.isfinite().all(1)
+    scores, own_class = scores[known], own_class[known]
+    if not len(scores) or bool((scores.argmax(1) == own_class).all()):
+        return None
+    losses = torch.stack([F.cross_entropy(scores / t, own_class) for t in _TEMPERATURES.to(scores)])
+    return float(_TEMPERATURES[losses.argmin()])
 
 
 def sent_to(scores: Tensor, owners: Tensor, counts: Tensor, own_component: Tensor) -> np.ndarray:

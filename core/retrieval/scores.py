@@ -31,7 +31,7 @@ from torch.nn.utils.rnn import pad_sequence
 from core.config import RunConfig
 from core.retrieval import own_left_out
 from core.retrieval.kept import Kept
-from core.retrieval.leave_out import expected_error, left_out_scores, sent_to
+from core.retrieval.leave_out import expected_error, left_out_scores, sent_to, temperature
 from core.retrieval.mixture import (
     GaussianMixture,
     Mixture,
@@ -72,6 +72,9 @@ class WhitenedRetriever(Kept):
         self.sent: list[np.ndarray | None] = []
         """Per task: shares of its left-out images sent to each task known then (core.retrieval.leave_out); None where
         an earlier version learned the task."""
+        self.temperatures: list[float | None] = []
+        """Per task: how many times too sure class scores were of its left-out images when it was learned; None where
+        an earlier version learned the task."""
         self.whitening: Whitening
         """Of all classes seen so far."""
         self._table: ComponentTable | None = None
@@ -101,16 +104,28 @@ class WhitenedRetriever(Kept):
             class_means if self.clustering == "kmeans" else None,
         )
         self._whiten(self.class_means)
-        self.sent.append(self._left_out(frozen, labels, groups))
+        rows = torch.linspace(0, len(frozen) - 1, min(len(frozen), _LEFT_OUT), device=frozen.device).round().long()
+        self.sent.append(self._left_out(frozen, labels, groups, rows))
+        self.temperatures.append(self._too_sure(frozen, labels, rows))
 
-    def _left_out(self, frozen: Tensor, labels: Tensor, groups: Tensor) -> np.ndarray:
-        """(tasks,) shares of the newest task's training images, each left out, that are sent to each task."""
+    def _too_sure(self, frozen: Tensor, labels: Tensor, rows: Tensor) -> float:
+        """The temperature of class scores, from left-out images `rows` of the newest task among all classes seen."""
+        _, member, class_images = labels.unique(return_inverse=True, return_counts=True)
+        member, images = member[rows], class_images[member[rows]]
+        place, every = member + sum(len(means) for means in self.class_means[:-1]), torch.cat(self.class_means)
+        share = self.settings.shrinkage
+        scores = left_out_scores(
+            self.pooled, self.whitening, share, frozen[rows], every, place, images, every, place, images
+        )
+        return temperature(scores, place) or self.temperature
+
+    def _left_out(self, frozen: Tensor, labels: Tensor, groups: Tensor, rows: Tensor) -> np.ndarray:
+        """(tasks,) shares of training images `rows` of the newest task, each left out, that are sent to each task."""
         if self.tasks == 1:
             return np.ones(1, np.float32)
         seen = sum(len(means) for means in self.means[:-1]), sum(len(means) for means in self.class_means[:-1])
         _, component, images = groups.unique(return_inverse=True, return_counts=True)
         _, member, class_images = labels.unique(return_inverse=True, return_counts=True)
-        rows = torch.linspace(0, len(frozen) - 1, min(len(frozen), _LEFT_OUT), device=frozen.device).round().long()
         component, member = component[rows], member[rows]
         scores = left_out_scores(
             self.pooled,
@@ -203,6 +218,8 @@ class WhitenedRetriever(Kept):
         sent = self.sent[task]
         if sent is not None:
             arrays["left_out"] = sent
+        if (sure := self.temperatures[task]) is not None:
+            arrays["temperature"] = np.float32(sure).reshape(1)
         if self.clustering == "kmeans":  # components of many classes: the class means cannot be had from them
             arrays["class_means"] = self.class_means[task].cpu().numpy()
         return arrays
@@ -214,6 +231,13 @@ class WhitenedRetriever(Kept):
         blind = torch.from_numpy(arrays["class_means"]).to(self.device) if "class_means" in arrays else None
         self._keep(coded, counts, members, blind)
         self.sent.append(arrays.get("left_out"))
+        self.temperatures.append(float(arrays["temperature"][0]) if "temperature" in arrays else None)
+
+    @property
+    def temperature(self) -> float:
+        """How many times too sure class scores inside a task are of new images: what the newest task's left-out images
+        say, because all tasks are compared in the space as it is now. 1 for tasks of an earlier version."""
+        return (self.temperatures and self.temperatures[-1]) or 1.0
 
     def expected_error(self) -> float | None:
         """Of picking the task of a new image, from left-out training images; None where a task has none."""

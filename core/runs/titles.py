@@ -52,6 +52,13 @@ _SAID_ELSEWHERE = (
     "record",
 )
 """What does not tell runs of one stream and method apart, or changes no result."""
+_FORMER = {
+    "training.epochs": 5,
+    "training.learning_rate": 0.001,
+    "retrieval.head_weight": 4.0,
+    "method.transfer": 0.006,
+}
+"""Defaults of earlier versions, and what today's come to for most tasks: they tell nothing of a run either."""
 _MOST = 3
 
 
@@ -70,7 +77,9 @@ def run_title(config: Mapping[str, Any]) -> str:
     differing = [
         _in_words(path, value)
         for path, value in _values(config)
-        if value is not None and not path.startswith(_SAID_ELSEWHERE) and value != known.get(path)
+        if value is not None
+        and not path.startswith(_SAID_ELSEWHERE)
+        and value not in (known.get(path), _FORMER.get(path))
     ]
     more = [f"and {len(differing) - _MOST} more"] if len(differing) > _MOST else []
     return " · ".join([method_title(method), *differing[:_MOST], *more])

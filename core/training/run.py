@@ -130,7 +130,7 @@ class _Session:
             run=run,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             title=title or run_title(self.config.model_dump(mode="json")),
-            config=self.config.model_dump(mode="json"),
+            config=self._resolved().model_dump(mode="json"),
             stream=stream.name,
             stream_fingerprint=stream.fingerprint,
             stream_report=stream.report.as_dict(),
@@ -162,6 +162,17 @@ class _Session:
             versions=_versions(),
             hardware=hardware(self.device, self.precision, self.precision_reason),
         )
+
+    def _resolved(self) -> RunConfig:
+        """The configuration with the passes and the rate that all tasks take; where tasks differ, they stay open."""
+        training = self.config.training
+        sizes = {sum(len(self.stream.tasks[task].train) for task in group) for group in self.groups}
+        taken = {(training.passes(images), training.rate(images)) for images in sizes}
+        if len(taken) > 1:
+            return self.config
+        epochs, rate = taken.pop()
+        told = training.model_copy(update={"epochs": epochs, "learning_rate": rate})
+        return self.config.model_copy(update={"training": told})
 
     def run(self, writer: RunWriter, listener: Listener) -> Path:
         """All groups of tasks that are not finished yet, then the tables."""
@@ -456,10 +467,11 @@ class _Session:
     def _work(self) -> float:
         """About how many block passes the whole run takes, for the estimate of the time left."""
         suffix = self.backbone.depth - self.method.first_block
-        epochs = self.config.training.epochs if suffix else 0
+        rule = self.config.training.passes
+        passes = sum(rule(len(task.train)) * len(task.train) for task in self.stream.tasks) if suffix else 0
         views = self.views if suffix else 0
         trains, tests = (sum(len(getattr(t, part)) for t in self.stream.tasks) for part in ("train", "test"))
-        work = (trains + tests) * self._frozen_work + trains * suffix * (epochs * _TRAIN_PASSES + 1)
+        work = (trains + tests) * self._frozen_work + suffix * (passes * _TRAIN_PASSES + trains)
         work += trains * views * self.method.first_block
         work += trains * suffix * (self.config.training.head_start == "discriminant")
         _, adapted = self.method.passes() if self.method.tasks else (True, 1)

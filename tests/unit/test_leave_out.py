@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from core.retrieval.leave_out import expected_error, left_out_scores, sent_to
+from core.retrieval.leave_out import expected_error, left_out_scores, sent_to, temperature
 from core.retrieval.space import PooledCovariance
 
 
@@ -108,3 +108,40 @@ class TestExpectedError:
         assert expected_error([]) is None
         assert expected_error([np.ones(1), None]) is None
         assert expected_error([np.ones(1), np.full(2, np.nan)]) is None
+
+
+@pytest.mark.parametrize("factor", [1.0, 4.0, 20.0])
+def test_the_temperature_is_what_scores_were_multiplied_with(factor):
+    generator = torch.Generator().manual_seed(3)
+    honest = 2 * torch.randn(4000, 5, generator=generator, dtype=torch.float64)
+    drawn = torch.multinomial(honest.softmax(1), 1, generator=generator)[:, 0]
+    assert temperature(factor * honest, drawn) == pytest.approx(factor, rel=0.1)
+
+
+def test_where_no_image_is_taken_for_another_class_nothing_says_how_sure_scores_may_be():
+    assert temperature(torch.full((3, 2), torch.nan), torch.zeros(3, dtype=torch.long)) is None
+    assert temperature(torch.randn(3, 1), torch.zeros(3, dtype=torch.long)) is None
+    assert temperature(torch.eye(3), torch.arange(3)) is None
+
+
+def test_new_images_ask_for_the_temperature_that_left_out_ones_do():
+    """With more features than images scores are far too sure of new images, and left-out images say how far."""
+    generator = torch.Generator().manual_seed(5)
+    centres = 0.4 * torch.randn(6, 80, generator=generator, dtype=torch.float64)
+
+    def draw(per_class: int) -> tuple[torch.Tensor, torch.Tensor]:
+        labels = torch.arange(6).repeat_interleave(per_class)
+        return centres[labels] + torch.randn(len(labels), 80, generator=generator, dtype=torch.float64), labels
+
+    (x, labels), (fresh, of_fresh) = draw(9), draw(300)
+    pooled, share = _pooled(x, labels), 0.2
+    means, counts = _means(x, labels, 6), labels.bincount()[labels]
+    whitening = pooled.whitening(means, share)
+    left_out = left_out_scores(pooled, whitening, share, x, means, labels, counts, means, labels, counts)
+
+    def scores(images: torch.Tensor) -> torch.Tensor:
+        return -torch.cdist(whitening(images), whitening(means)).square() / 2
+
+    asked = temperature(scores(fresh), of_fresh)
+    assert temperature(left_out, labels) == pytest.approx(asked, rel=0.5)
+    assert asked > 2 and temperature(scores(x), labels) is None, "training images that are not left out are all right"
