@@ -73,11 +73,11 @@ def train_peft(
     settings = config.training
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     steps = steps_for(len(labels), settings)
-    optimiser = torch.optim.AdamW(parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay)
+    optimiser = torch.optim.AdamW(parameters, lr=settings.rate(len(labels)), weight_decay=settings.weight_decay)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate(step, steps, settings.warmup_steps))
     generator = torch.Generator().manual_seed(config.seed)
     model.train()
-    for _ in range(settings.epochs):
+    for _ in range(settings.passes(len(labels))):
         for rows in torch.randperm(len(labels), generator=generator).split(settings.batch_size):
             images = preprocessing.normalise(pixels[rows].to(labels.device))
             with autocast(labels.device, precision):

@@ -99,7 +99,7 @@ def measure(side: str, values: dict[str, Any]) -> dict[str, Any]:
     return {
         "seconds": seconds,
         "cpu_seconds": cpu,
-        "images_per_second": config.training.epochs * len(task.train) / seconds,
+        "images_per_second": config.training.passes(len(task.train)) * len(task.train) / seconds,
         "peak_memory_bytes": peak,
         "memory_before_bytes": before,
         "accuracy": test(),
