@@ -107,6 +107,10 @@ class TrainingConfig(Section):
     cache_mb: int | None = Field(None, ge=0)
     """Megabytes of memory that 'auto' may fill; None is a quarter of what is free when the run begins."""
 
+    def steps_in_a_pass(self, images: int) -> int:
+        """Steps of the optimiser in a pass over so many images."""
+        return math.ceil(images / self.batch_size)
+
     def passes(self, images: int) -> int:
         """Passes over the `images` of a task: `epochs`, or else five, and as many as make forty steps of few images.
 
@@ -114,14 +118,14 @@ class TrainingConfig(Section):
         """
         if self.epochs is not None:
             return self.epochs
-        return max(_EPOCHS, math.ceil(_STEPS / max(1, math.ceil(images / self.batch_size))))
+        return max(_EPOCHS, math.ceil(_STEPS / max(1, self.steps_in_a_pass(images))))
 
     def rate(self, images: int) -> float:
         """Adam's step size for a task of `images` images: `learning_rate`, or else 1e-3, and 3e-3 where five passes
         over them make fewer than forty steps."""
         if self.learning_rate is not None:
             return self.learning_rate
-        return _RATE_OF_FEW if _EPOCHS * math.ceil(images / self.batch_size) < _STEPS else _RATE
+        return _RATE_OF_FEW if _EPOCHS * self.steps_in_a_pass(images) < _STEPS else _RATE
 
 
 class RetrievalConfig(Section):

@@ -21,14 +21,8 @@ class Adapter(nn.Module):
     """One task's units at every site and, for methods that reuse units, its coefficients of earlier tasks' units."""
 
     def __init__(
-        self,
-        shapes: Mapping[Site, tuple[int, int]],
-        rank: int,
-        earlier_units: int,
-        generator: torch.Generator,
-        coefficient: float = 0.0,
+        self, shapes: Mapping[Site, tuple[int, int]], rank: int, earlier_units: int, generator: torch.Generator
     ) -> None:
-        """`coefficient` is where those of the earlier units start."""
         super().__init__()
         self.rank = rank
         self.down, self.up, self.reuse = nn.ParameterDict(), nn.ParameterDict(), nn.ParameterDict()
@@ -39,7 +33,7 @@ class Adapter(nn.Module):
             self.down[site.name] = nn.Parameter(draw)
             self.up[site.name] = nn.Parameter(torch.zeros(out_features, rank))
             if earlier_units:
-                self.reuse[site.name] = nn.Parameter(torch.full((earlier_units,), coefficient))
+                self.reuse[site.name] = nn.Parameter(torch.zeros(earlier_units))
 
     def parameters_at(self, site: Site) -> list[nn.Parameter]:
         """The parameters that are trained at a site."""
@@ -88,14 +82,11 @@ class AdapterBank(nn.Module):
         """Units at each site of the first `tasks` adapters (None: of all)."""
         return sum(adapter.rank for adapter in self.adapters[:tasks])
 
-    def add(self, rank: int, generator: torch.Generator, reuse: float | None = None) -> Adapter:
-        """A new adapter whose own units change nothing yet; those before it are frozen from here on.
-
-        `reuse` is where the coefficients of earlier units start; None for an adapter without such coefficients.
-        """
+    def add(self, rank: int, generator: torch.Generator, *, reuse: bool = False) -> Adapter:
+        """A new adapter that changes nothing yet, coefficients at zero; those before it are frozen from here on."""
         for adapter in self.adapters:
             adapter.requires_grad_(False)
-        adapter = Adapter(self.shapes, rank, 0 if reuse is None else self.units(), generator, reuse or 0.0)
+        adapter = Adapter(self.shapes, rank, self.units() if reuse else 0, generator)
         self.adapters.append(adapter.to(self.device))
         return adapter
 
@@ -145,8 +136,8 @@ class AdapterBank(nn.Module):
     def load_adapter(self, tensors: Mapping[str, Tensor], absent: Iterable[Site] = ()) -> Adapter:
         """Add the adapter that `Adapter.state_at` described; at the sites `absent` from it everything is zero."""
         rank = next(value.shape[0] for key, value in tensors.items() if key.startswith("down."))
-        reuse = 0.0 if any(key.startswith("reuse.") for key in tensors) else None
-        adapter = self.add(rank, torch.Generator().manual_seed(0), reuse)
+        reuse = any(key.startswith("reuse.") for key in tensors)
+        adapter = self.add(rank, torch.Generator().manual_seed(0), reuse=reuse)
         for site in absent:
             for parameter in adapter.parameters_at(site):
                 parameter.data.zero_()

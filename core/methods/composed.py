@@ -62,11 +62,6 @@ class ComposedAdapters(Gated, TaskAdapters):
         """Whether tasks have gates at all."""
         return self.options.active_blocks is not None
 
-    @property
-    def reuse_start(self) -> float | None:
-        """Where the coefficients of earlier units start in a new task; None where it may not reuse them."""
-        return 0.0 if self.options.compose else None
-
     @abstractmethod
     def coefficients(self, task: int, site: Site) -> Tensor:
         """(units of tasks 0 … task,): how strongly each unit takes part in the update of `task` at a site."""
@@ -80,7 +75,7 @@ class ComposedAdapters(Gated, TaskAdapters):
         return self._given[task].rank if self._given else super().rank(task)
 
     def grow(self, task: int, generator: torch.Generator) -> None:
-        adapter = self.bank.add(self.rank(task), generator, self.reuse_start)
+        adapter = self.bank.add(self.rank(task), generator, reuse=self.options.compose)
         if self._given:
             adapter.take(self._given[task].units)
         if self.selective:

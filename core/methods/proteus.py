@@ -65,18 +65,19 @@ class Proteus(ComposedAdapters):
         earlier = newest.reuse.get(site.name, torch.zeros(self.bank.units(task), device=self.device))
         return self.scale * torch.cat([earlier, own])
 
-    @property
-    def reuse_start(self) -> float | None:
-        return super().reuse_start if self.options.transfer_start == "zero" or not self.options.compose else 1.0
+    def grow(self, task: int, generator: torch.Generator) -> None:
+        super().grow(task, generator)
+        if self.options.transfer_start == "whole":
+            for s in self.bank.adapters[task].reuse.values():
+                nn.init.ones_(s)
 
     def rates(self) -> list[tuple[list[nn.Parameter], float]]:
         """Units and heads at the learning rate, coefficients of earlier units at theirs."""
-        reuse = list(self.bank.adapters[-1].reuse.values()) if len(self.bank) else []
-        known = {id(s) for s in reuse}
+        reuse = {id(s) for adapter in self.bank.adapters[-1:] for s in adapter.reuse.values()}
         moved = self.trainable()
         return [
-            ([each for each in moved if id(each) not in known], 1.0),
-            ([each for each in moved if id(each) in known], self.options.transfer_rate),
+            ([each for each in moved if id(each) not in reuse], 1.0),
+            ([each for each in moved if id(each) in reuse], self.options.transfer_rate),
         ]
 
     @torch.no_grad()
@@ -98,12 +99,8 @@ class Proteus(ComposedAdapters):
 
     def penalties(self, step: Step) -> dict[str, Tensor]:
         """From the second task on γ (‖A_old A_newᵀ‖²_F + ‖B_oldᵀ B_new‖²_F), over all sites."""
-        return self._composition_penalties(step.task) | super().penalties(step)
-
-    def _composition_penalties(self, task: int) -> dict[str, Tensor]:
-        if task == 0:
-            return {}
-        return {"orthogonality": self.options.orthogonality * self.bank.overlap(task)}
+        apart = {"orthogonality": self.options.orthogonality * self.bank.overlap(step.task)} if step.task else {}
+        return apart | super().penalties(step)
 
     # The head of the paper, RanPAC's ridge over random features, in place of the task's own linear one.
 

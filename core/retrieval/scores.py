@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -51,6 +51,22 @@ _LEFT_OUT = 500
 
 _ROWS = 4096
 """Images scored at a time, so that memory stays bounded for any number of images."""
+
+
+class _Place(NamedTuple):
+    """The class or component of some of the newest task's images, among those of all tasks."""
+
+    number: Tensor
+    """(n,)."""
+    images: Tensor
+    """(n,): how many images are there."""
+
+    @classmethod
+    def of(cls, groups: Tensor, rows: Tensor, earlier: Sequence[Tensor]) -> _Place:
+        """Of images `rows` by the group of every image of the task; means of `earlier` tasks come before its own."""
+        _, place, images = groups.unique(return_inverse=True, return_counts=True)
+        place = place[rows]
+        return cls(place + sum(len(means) for means in earlier), images[place])
 
 
 class WhitenedRetriever(Kept):
@@ -105,42 +121,37 @@ class WhitenedRetriever(Kept):
         )
         self._whiten(self.class_means)
         rows = torch.linspace(0, len(frozen) - 1, min(len(frozen), _LEFT_OUT), device=frozen.device).round().long()
-        self.sent.append(self._left_out(frozen, labels, groups, rows))
-        self.temperatures.append(self._too_sure(frozen, labels, rows))
+        own_class = _Place.of(labels, rows, self.class_means[:-1])
+        self.sent.append(self._sent(frozen[rows], own_class, _Place.of(groups, rows, self.means[:-1])))
+        self.temperatures.append(self._too_sure(frozen[rows], own_class))
 
-    def _too_sure(self, frozen: Tensor, labels: Tensor, rows: Tensor) -> float:
-        """The temperature of class scores, from left-out images `rows` of the newest task among all classes seen."""
-        _, member, class_images = labels.unique(return_inverse=True, return_counts=True)
-        member, images = member[rows], class_images[member[rows]]
-        place, every = member + sum(len(means) for means in self.class_means[:-1]), torch.cat(self.class_means)
-        share = self.settings.shrinkage
-        scores = left_out_scores(
-            self.pooled, self.whitening, share, frozen[rows], every, place, images, every, place, images
-        )
-        return temperature(scores, place) or self.temperature
-
-    def _left_out(self, frozen: Tensor, labels: Tensor, groups: Tensor, rows: Tensor) -> np.ndarray:
-        """(tasks,) shares of training images `rows` of the newest task, each left out, that are sent to each task."""
+    def _sent(self, x: Tensor, own_class: _Place, own_component: _Place) -> np.ndarray:
+        """(tasks,) shares of images x of the newest task, each left out, that are sent to each task."""
         if self.tasks == 1:
             return np.ones(1, np.float32)
-        seen = sum(len(means) for means in self.means[:-1]), sum(len(means) for means in self.class_means[:-1])
-        _, component, images = groups.unique(return_inverse=True, return_counts=True)
-        _, member, class_images = labels.unique(return_inverse=True, return_counts=True)
-        component, member = component[rows], member[rows]
-        scores = left_out_scores(
+        scores = self._left_out(x, own_class, torch.cat(self.means), own_component)
+        owners = torch.cat([torch.full_like(count, task) for task, count in enumerate(self.counts)])
+        return sent_to(scores, owners, torch.cat(self.counts), own_component.number)
+
+    def _too_sure(self, x: Tensor, own_class: _Place) -> float:
+        """The temperature of class scores, from images x of the newest task, left out, among all classes seen."""
+        scores = self._left_out(x, own_class, torch.cat(self.class_means), own_class)
+        return temperature(scores, own_class.number) or self.temperature
+
+    def _left_out(self, x: Tensor, own_class: _Place, means: Tensor, own: _Place) -> Tensor:
+        """(n, means): `left_out_scores` of images x, which lie in `own` among `means`."""
+        return left_out_scores(
             self.pooled,
             self.whitening,
             self.settings.shrinkage,
-            frozen[rows],
+            x,
             torch.cat(self.class_means),
-            member + seen[1],
-            class_images[member],
-            torch.cat(self.means),
-            component + seen[0],
-            images[component],
+            own_class.number,
+            own_class.images,
+            means,
+            own.number,
+            own.images,
         )
-        owners = torch.cat([torch.full_like(count, task) for task, count in enumerate(self.counts)])
-        return sent_to(scores, owners, torch.cat(self.counts), component + seen[0])
 
     def _keep(self, coded: CodedMeans, counts: Tensor, members: Tensor, class_means: Tensor | None) -> None:
         """Remember a task by what is stored of it: a resumed run then computes with the very same numbers."""

@@ -19,7 +19,7 @@ OnStep = Callable[[Step, dict[str, Tensor]], None]
 
 def steps_for(images: int, settings: TrainingConfig) -> int:
     """Optimiser steps that `images` training images take."""
-    return settings.passes(images) * math.ceil(images / settings.batch_size)
+    return settings.passes(images) * settings.steps_in_a_pass(images)
 
 
 def train_task(
@@ -38,12 +38,12 @@ def train_task(
     if not parameters or not steps:
         return
     device = labels.device
-    rates = [(members, factor) for members, factor in method.rates() if members]
     rate = settings.rate(images)
-    groups = [{"params": members, "lr": rate * factor} for members, factor in rates]
+    groups = [{"params": members, "lr": rate * factor} for members, factor in method.rates() if members]
     optimiser = torch.optim.AdamW(groups, weight_decay=settings.weight_decay)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate(step, steps, settings.warmup_steps))
-    whole = sum(_rate(step, steps, settings.warmup_steps) for step in range(steps))
+    course = [_rate(step, steps, settings.warmup_steps) for step in range(steps + 1)]
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, course.__getitem__)
+    whole = sum(course[:steps])
     method.train()
     step = 0
     for epoch in range(settings.passes(images)):
@@ -55,7 +55,7 @@ def train_task(
             loss.backward()
             torch.nn.utils.clip_grad_norm_(parameters, settings.clip_norm)
             optimiser.step()
-            method.after_step(now, _rate(step, steps, settings.warmup_steps) / whole)
+            method.after_step(now, course[step] / whole)
             schedule.step()
             step += 1
             on_step(now, {"loss": loss.detach(), **{name: part.detach() for name, part in parts.items()}})

@@ -166,13 +166,16 @@ class _Session:
     def _resolved(self) -> RunConfig:
         """The configuration with the passes and the rate that all tasks take; where tasks differ, they stay open."""
         training = self.config.training
-        sizes = {sum(len(self.stream.tasks[task].train) for task in group) for group in self.groups}
-        taken = {(training.passes(images), training.rate(images)) for images in sizes}
+        taken = {(training.passes(images), training.rate(images)) for images in self._images_of_groups()}
         if len(taken) > 1:
             return self.config
         epochs, rate = taken.pop()
         told = training.model_copy(update={"epochs": epochs, "learning_rate": rate})
         return self.config.model_copy(update={"training": told})
+
+    def _images_of_groups(self) -> list[int]:
+        """How many training images are learned together, group by group."""
+        return [sum(len(self.stream.tasks[task].train) for task in group) for group in self.groups]
 
     def run(self, writer: RunWriter, listener: Listener) -> Path:
         """All groups of tasks that are not finished yet, then the tables."""
@@ -468,10 +471,10 @@ class _Session:
         """About how many block passes the whole run takes, for the estimate of the time left."""
         suffix = self.backbone.depth - self.method.first_block
         rule = self.config.training.passes
-        passes = sum(rule(len(task.train)) * len(task.train) for task in self.stream.tasks) if suffix else 0
+        shown = sum(rule(images) * images for images in self._images_of_groups())
         views = self.views if suffix else 0
         trains, tests = (sum(len(getattr(t, part)) for t in self.stream.tasks) for part in ("train", "test"))
-        work = (trains + tests) * self._frozen_work + suffix * (passes * _TRAIN_PASSES + trains)
+        work = (trains + tests) * self._frozen_work + suffix * (shown * _TRAIN_PASSES + trains)
         work += trains * views * self.method.first_block
         work += trains * suffix * (self.config.training.head_start == "discriminant")
         _, adapted = self.method.passes() if self.method.tasks else (True, 1)

@@ -90,11 +90,7 @@ def main(
                     "seed": seed,
                     "stream": {"name": stream, "task_classes": related_tasks(seed), "train_per_class": images},
                     "backbone": {"image_size": image_size},
-                    "training": {
-                        key: value
-                        for key, value in (("epochs", epochs), ("learning_rate", learning_rate))
-                        if value is not None
-                    },
+                    "training": {"epochs": epochs, "learning_rate": learning_rate},
                     "method": {"name": "proteus"},
                     "record": {"projection": False, "train_per_class": 0},
                 }
