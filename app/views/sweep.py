@@ -21,6 +21,7 @@ from app.training import sources
 from app.training.estimates import duration
 from app.training.image_choice import image_choice
 from app.training.presets import configuration
+from app.views import ablations
 from core.backbones import EMBEDDED
 from core.errors import UserError
 from core.methods import method_names
@@ -52,6 +53,7 @@ def render() -> None:
     elif active is not None:
         _starting(active)
     _new(jobs.running(runs_folder()) is not None or active is not None)
+    ablations.recorded()
 
 
 def _chooser(known: Sequence[str], name: str) -> None:

@@ -6,12 +6,12 @@ projection and past unit; L1/L2 penalties on s for selective transfer; new units
 blocks; rank 16 for the first task and 4 later; retrieval by one Dirichlet-process mixture per task, without
 trained parameters; a RanPAC-style head on the retrieved task's features.
 Our decisions: the penalties' form, λ Σ_u e_u |s_u| with e_u = ‖b_u‖ ‖a_u‖ what a unit adds, in proximal steps that
-leave exact zeros, and γ(‖A_old A_newᵀ‖²_F + ‖B_oldᵀ B_new‖²_F) with γ = 0.004; s starts at one, so that a task begins
-with all that was learned before it, and has a learning rate of its own; the task's own linear head by default;
-retrieval in a common whitened space by default (retrieval.mode = "likelihood" is the literal recipe). With
-`active_blocks` (our decision, after Selective LoRA) each task changes exactly so many blocks and no other: what it
-would reuse elsewhere is left alone too, and the blocks before the first that any task changes are computed once for
-all of them.
+leave exact zeros, over the first half of a task's training, after which the units that are left begin again at one; and
+γ(‖A_old A_newᵀ‖²_F + ‖B_oldᵀ B_new‖²_F) with γ = 0.004; s starts at one, so that a task begins with all that was
+learned before it, and has a learning rate of its own; the task's own linear head by default; retrieval in a common
+whitened space by default (retrieval.mode = "likelihood" is the literal recipe). With `active_blocks` (our decision,
+after Selective LoRA) each task changes exactly so many blocks and no other: what it would reuse elsewhere is left alone
+too, and the blocks before the first that any task changes are computed once for all of them.
 """
 
 from __future__ import annotations
@@ -36,8 +36,9 @@ class Options(ComposedOptions):
     """[method] of the configuration."""
 
     transfer: float = Field(1.25, ge=0)
-    """λ, the weight of the penalty on what earlier units add: so many whole units of the mean size it would take away
-    from each by the end of a task, if the loss did not hold on to them."""
+    """λ, the weight of the penalty on what earlier units add. In the first half of a task's training, which is four
+    fifths of it by learning rate, it takes away 0.8 λ units of the mean size from each, where the loss does not hold on
+    to them. Those that are left then count in full."""
     transfer_start: Literal["whole", "zero"] = "whole"
     """Coefficients of earlier units start at one, so that a task begins with all that was learned before it, or at
     zero."""
@@ -82,20 +83,30 @@ class Proteus(ComposedAdapters):
 
     @torch.no_grad()
     def after_step(self, step: Step, share: float) -> None:
-        """The penalty on what earlier units add, λ Σ_u e_u |s_u| with e_u = ‖b_u‖ ‖a_u‖, as proximal steps:
+        """Choose earlier units in the first half of a task, and train what is chosen in the second.
+
+        Choosing is the penalty on what earlier units add, λ Σ_u e_u |s_u| with e_u = ‖b_u‖ ‖a_u‖, as proximal steps:
 
             s_u ← sign(s_u) max(0, |s_u| − share · λ ē / e_u)
 
-        with ē the mean of e over the site. Shares sum to 1 over a task, whatever its steps: by the end λ whole units of
-        the mean size are taken away, from those that add least first, unless the loss holds on to them. What vanishes
-        is exactly zero.
+        with ē the mean of e over the site. Those that add least vanish first, unless the loss holds on to them, and
+        what vanishes is exactly zero. But the same steps make all others smaller, too. So those that are left begin
+        again at one, and no penalty pulls at them any more: the relaxed lasso (Meinshausen 2007).
         """
-        for site in self.bank.sites if step.task else ():
+        half = step.steps // 2
+        for site in self.bank.sites if step.task and half and self.options.transfer else ():
             s = self.bank.adapters[step.task].reuse.get(site.name)
-            if s is not None and s.requires_grad:
+            if s is None or not s.requires_grad:
+                continue
+            if step.step < half:
                 effects = self.bank.effects(site, step.task)
                 shrink = share * self.options.transfer * effects.mean() / effects.clamp_min(1e-12)
                 s.copy_(s.sign() * (s.abs() - shrink).clamp_min(0))
+                self._chosen[site] = s != 0
+            if step.step == half - 1:
+                s.copy_(self._chosen[site])
+            elif step.step >= half:
+                s.mul_(self._chosen[site])
 
     def penalties(self, step: Step) -> dict[str, Tensor]:
         """From the second task on γ (‖A_old A_newᵀ‖²_F + ‖B_oldᵀ B_new‖²_F), over all sites."""
@@ -106,6 +117,8 @@ class Proteus(ComposedAdapters):
 
     def __init__(self, backbone: Backbone, features: int, config: RunConfig, device: torch.device) -> None:
         super().__init__(backbone, features, config, device)
+        self._chosen: dict[Site, Tensor] = {}
+        """Site → (earlier units,) bool: those that the task being learned keeps."""
         self.ridge: RandomFeatureRidge | None = None
         if self.options.head == "ranpac":
             self.ridge = RandomFeatureRidge(backbone.width, self.options.random_features, config.seed, device)

@@ -1,119 +1,168 @@
-"""What each part of Proteus is worth on one stream: `python -m tests.benchmarks.ablations --help`.
+"""What each part of Proteus is worth: `python -m tests.benchmarks.ablations --help`.
 
-Three tables. Training: orthogonality and composition, each on and off, and the same images in 5, 10 and 20 tasks.
-Clustering: from the full run's stored embeddings, all training images kept, DP-GMM against k-means, one Gaussian per
-task and class means. Batches: images judged together, which is transductive and printed apart.
+One part is taken away or exchanged at a time and compared with the full method on the same seed. What changes training
+is trained: orthogonality, composition, both, the number of tasks. What changes retrieval and answering alone is asked
+of the full method's own adapters: the first task's adapter, the mixture, the weight of the head. A run that is
+finished is not trained again, and a cell that is recorded is not measured again, so the command goes on where it was
+stopped. The page *Sweep* shows what is recorded.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import typer
+from rich.box import MARKDOWN
 from rich.console import Console
 from rich.table import Table
 
 from core.config import RunConfig, merge, validate
-from core.evaluation.metrics import batch_retrieval
-from core.retrieval.answering import answer, read
-from core.retrieval.questions import Settings
 from core.runs.store import Run
+from core.sweep.ablations import FULL, MEASURES, RECORDED, Cell, Study, known, read, rows, write
+from core.sweep.summary import Interval
 from core.training.encoding import Encodings
-from core.training.run import start_run
+from core.training.run import resume_run, start_run
+from tests.benchmarks.composition import related_tasks
+from tests.benchmarks.methods import Told
+from tests.benchmarks.retrieved_anew import retrieved_anew
 
-_PARTS: dict[str, dict[str, Any]] = {
-    "Proteus": {},
+
+@dataclass(frozen=True)
+class Plan:
+    """What a study is about."""
+
+    title: str
+    about: str
+    per_class: int
+    numbers: tuple[int, ...]
+    """Of tasks; the full method learns the first."""
+
+
+PLANS = {
+    "cifar-10": Plan(
+        "CIFAR-100, 10 images per class",
+        "10 training and 30 test images of each of 100 classes at 56 px, ten tasks that share superclasses.",
+        10,
+        (10, 5, 20, 50),
+    ),
+    "cifar-100": Plan(
+        "CIFAR-100, 100 images per class",
+        "100 training and 30 test images of each of 100 classes at 56 px, ten tasks that share superclasses.",
+        100,
+        (10, 5, 20, 50),
+    ),
+    "fashion": Plan(
+        "Split-Fashion, 200 images per class",
+        "200 training and 60 test images of each of ten kinds of clothes at 56 px, five tasks.",
+        200,
+        (5, 2),
+    ),
+}
+TRAINED: dict[str, dict[str, Any]] = {
+    FULL: {},
     "without orthogonality": {"method": {"orthogonality": 0.0}},
     "without composition": {"method": {"compose": False}},
     "without either": {"method": {"orthogonality": 0.0, "compose": False}},
-    "without the first task's adapter in retrieval": {"retrieval": {"first_adapter": False}},
 }
-_CLUSTERINGS = {
-    "DP-GMM seeded by class (default)": {"mixture": "class-seeded"},
-    "class means": {"mixture": "means"},
-    "k-means, 20 per task": {"mixture": "kmeans"},
-    "DP-GMM per task, full covariance": {"mixture": "dp-gmm"},
-    "DP-GMM per task, tied covariance": {"mixture": "dp-gmm", "covariance": "tied"},
-    "one Gaussian per task, full covariance": {"mixture": "gaussian"},
+ANSWERED: dict[str, dict[str, Any]] = {
+    "retrieval without the first task's adapter": {"first_adapter": False},
+    "class means instead of a DP-GMM": {"mode": "means"},
+    "k-means, 20 per task, instead of a DP-GMM": {"mode": "kmeans"},
+    "clusters alone inside a task": {"head_weight": 0.0},
+    "head weighed four times inside a task": {"head_weight": 2.0},
+    "head alone inside a task": {"head_weight": 1e6},
 }
-_BATCHES = (1, 5, 10, 30)
 
 
 def main(
-    stream: Annotated[str, typer.Option()] = "split-digits",
-    tasks: Annotated[str, typer.Option(help="numbers of tasks, comma-separated; the first is the full run's")] = "5",
-    train_per_class: Annotated[int | None, typer.Option()] = None,
-    image_size: Annotated[int | None, typer.Option()] = None,
-    epochs: Annotated[int, typer.Option()] = 5,
-    seed: Annotated[int, typer.Option()] = 0,
-    views: Annotated[int, typer.Option()] = 1,
-    runs: Annotated[Path, typer.Option()] = Path("runs"),
+    name: Annotated[str, typer.Argument(help=", ".join(PLANS))],
+    stream: Annotated[str, typer.Option(help="CIFAR-100, as a folder or zip of class folders")] = "cifar100-subset.zip",
+    seeds: Annotated[str, typer.Option(help="comma-separated")] = "0,1,2",
+    runs: Annotated[Path, typer.Option()] = Path("runs/ablations"),
+    record: Annotated[Path, typer.Option(help="the folder of recorded studies")] = RECORDED,
 ) -> None:
-    """Train the variants and print what each costs or gains."""
-    numbers = [int(number) for number in tasks.split(",")]
-    base = {
-        "seed": seed,
-        "stream": {"name": stream, "tasks": numbers[0], "train_per_class": train_per_class},
-        "backbone": {"image_size": image_size},
-        "method": {"name": "proteus"},
-        "training": {"epochs": epochs},
-        "retrieval": {"views": views},
-        "record": {"projection": False, "train_per_class": 10_000},
-    }
-    encodings: Encodings = {}
-    rows: list[tuple[str, Run]] = []
-    for name, change in _variants(numbers).items():
-        print(f"{name} …", file=sys.stderr, flush=True)
-        rows.append(
-            (name, Run(start_run(validate(RunConfig, merge(base, change)), runs, _silent, encodings=encodings)))
-        )
-        _show_training(rows)
-    _show_clusterings(rows[0][1])
-    _show_batches(rows[0][1])
+    """Measure what is missing, record it, and print every variant beside the full method."""
+    if name not in PLANS:
+        raise typer.BadParameter(f"there is no study “{name}”: choose one of {', '.join(PLANS)}.")
+    plan = PLANS[name]
+    study = read(name, record) if name in known(record) else _begun(name, plan)
+    for seed in map(int, seeds.split(",")):
+        encodings: Encodings = {}
+        for variant, config in _trained(plan, stream, seed):
+            if not study.cell(variant, seed):
+                _add(study, variant, seed, _train(config, runs, f"{name}-{_slug(variant)}-{seed}", encodings), record)
+        full = Run(runs / f"{name}-{_slug(FULL)}-{seed}")
+        study.precision = str(full.manifest.hardware.get("precision"))
+        for variant, retrieval in ANSWERED.items():
+            if not study.cell(variant, seed):
+                print(f"{variant}, seed {seed}", file=sys.stderr, flush=True)
+                _add(study, variant, seed, retrieved_anew(full, retrieval, encodings), record)
+        show(study)
 
 
-def _variants(numbers: list[int]) -> Mapping[str, dict[str, Any]]:
-    return _PARTS | {f"in {number} tasks": {"stream": {"tasks": number}} for number in numbers[1:]}
+def _begun(name: str, plan: Plan) -> Study:
+    given = " --stream cifar100-subset.zip" if name.startswith("cifar") else ""
+    return Study(name, plan.title, plan.about, f"python -m tests.benchmarks.ablations {name}{given}", "")
 
 
-def _silent(status: object) -> None:
-    """Progress is told a run at a time."""
+def _trained(plan: Plan, stream: str, seed: int) -> Iterator[tuple[str, RunConfig]]:
+    """The variants that are trained, the full method first."""
+    first, *others = plan.numbers
+    numbered = {f"in {number} tasks instead of {first}": number for number in others}
+    for variant, number in chain(dict.fromkeys(TRAINED, first).items(), numbered.items()):
+        if plan.title.startswith("CIFAR"):
+            classes = list(chain(*related_tasks(seed)))
+            each = len(classes) // number
+            cut = [classes[start : start + each] for start in range(0, len(classes), each)]
+            images: dict[str, Any] = {"name": stream, "task_classes": cut, "train_per_class": plan.per_class}
+        else:
+            images = {"name": "split-fashion", "tasks": number}
+        values = {
+            "seed": seed,
+            "stream": images,
+            "backbone": {"image_size": 56},
+            "method": {"name": "proteus"},
+            "record": {"projection": False, "train_per_class": 0},
+        }
+        yield variant, validate(RunConfig, merge(values, TRAINED.get(variant, {})))
 
 
-def _show_training(rows: list[tuple[str, Run]]) -> None:
-    keys = ("final_accuracy", "task_aware_accuracy", "retrieval_accuracy", "forgetting", "bytes_per_task")
-    table = Table("trained", "class-incremental", "task-aware", "retrieval", "forgetting", "bytes per task")
-    for name, run in rows:
-        values = [run.metrics[key] for key in keys]
-        table.add_row(name, *(f"{value:.3f}" for value in values[:-1]), f"{values[-1]:,.0f}")
-    Console(width=120).print(table)
+def _train(config: RunConfig, runs: Path, name: str, encodings: Encodings) -> dict[str, Any]:
+    folder = runs / name
+    if folder.exists():
+        return Run(resume_run(folder, Told(name))).metrics
+    return Run(start_run(config, runs, Told(name), name=name, encodings=encodings)).metrics
 
 
-def _show_clusterings(run: Run) -> None:
-    table = Table(
-        "clustering of the same embeddings", "retrieval", "class-incremental", "components per task", "fit, score s"
-    )
-    recorded = read(run)
-    for name, settings in _CLUSTERINGS.items():
-        found = answer(recorded, Settings(**settings))
-        shares = (found.after.retrieval, found.after.accuracy)
-        components = float(np.mean([len(each) for each in found.components]))
-        table.add_row(name, *(f"{share:.3f}" for share in shares), f"{components:.0f}", f"{found.seconds:.1f}")
-    Console(width=120).print(table)
+def _add(study: Study, variant: str, seed: int, metrics: dict[str, Any], record: Path) -> None:
+    study.cells.append(Cell(variant, seed, {key: metrics[key] for key in MEASURES}))
+    write(study, record)
 
 
-def _show_batches(run: Run) -> None:
-    predictions = run.predictions()
-    last = predictions.column("after_task").to_numpy() == len(run.manifest.tasks) - 1
-    scores = np.stack(predictions.filter(last).column("scores").to_numpy(zero_copy_only=False))
-    tasks = predictions.column("task").to_numpy()[last]
-    table = Table("images judged together (transductive above 1)", *map(str, _BATCHES))
-    table.add_row("retrieval", *(f"{batch_retrieval(scores, tasks, size):.3f}" for size in _BATCHES))
-    Console(width=120).print(table)
+def _slug(variant: str) -> str:
+    return variant.lower().replace(" ", "-").replace("'", "")
+
+
+def show(study: Study) -> None:
+    """Means of all variants, and below them their paired differences to the full method, in points."""
+    table = Table(study.title, *MEASURES.values(), "runs", box=MARKDOWN)
+    for row in rows(study):
+        table.add_row(row.variant, *(_points(row.means[key]) for key in MEASURES), str(row.means["forgetting"].n))
+    for row in rows(study)[1:]:
+        change = [_points(row.differences[key], sign="+") for key in MEASURES]
+        table.add_row(f"{row.variant}, more than {FULL}", *change, str(row.differences["forgetting"].n))
+    Console(width=160).print(table)
+    sys.stdout.flush()
+
+
+def _points(found: Interval, sign: str = "") -> str:
+    half = "" if found.n < 2 else f" ± {100 * found.half:.1f}"
+    return f"{100 * found.mean:{sign}.1f}{half}" if found.n else "–"
 
 
 if __name__ == "__main__":

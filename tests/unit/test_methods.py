@@ -231,20 +231,47 @@ def test_coefficients_of_earlier_units_start_where_they_should(start, first):
     )
 
 
-def test_the_penalty_on_earlier_units_leaves_exact_zeros_and_takes_the_smallest_first():
-    method = learned("proteus", 1, transfer=1.0)
+def choosing(method, steps):
+    """The task 1 of `method`, begun, and its coefficients after so many of 100 steps in which no loss held them."""
     method.begin_task(1, TASKS[1], torch.Generator().manual_seed(1))
     method.train()
-    for step in range(100):
+    for step in range(steps):
         method.after_step(Step(1, step, 100), 0.01)
-    adapter = method.bank.adapters[1]
-    for site in method.bank.sites:
-        s, effects = adapter.reuse[site.name].detach(), method.bank.effects(site, 1)
-        expected = (1 - effects.mean() / effects).clamp_min(0)
-        assert torch.allclose(s, expected, atol=1e-5)
-        order = effects.argsort()
-        assert (s[order].diff() >= 0).all(), "what adds least goes first"
-    assert any((s == 0).any() for s in adapter.reuse.values()) and any((s > 0).any() for s in adapter.reuse.values())
+    return {site: method.bank.adapters[1].reuse[site.name].detach() for site in method.bank.sites}
+
+
+def test_the_penalty_on_earlier_units_leaves_exact_zeros_and_takes_the_smallest_first():
+    method = learned("proteus", 1, transfer=2.0)
+    found = choosing(method, 49)
+    for site, s in found.items():
+        effects = method.bank.effects(site, 1)
+        assert torch.allclose(s, (1 - 0.98 * effects.mean() / effects).clamp_min(0), atol=1e-5)
+        assert (s[effects.argsort()].diff() >= 0).all(), "what adds least goes first"
+    assert any((s == 0).any() for s in found.values()) and any((s > 0).any() for s in found.values())
+
+
+def test_earlier_units_that_are_chosen_begin_again_at_one_and_the_others_stay_out():
+    before, after = (choosing(learned("proteus", 1, transfer=2.0), steps) for steps in (49, 50))
+    for one, other in zip(before.values(), after.values(), strict=True):
+        assert set(other.unique().tolist()) <= {0.0, 1.0}
+        assert (other <= (one != 0)).all(), "none comes back"
+    method = learned("proteus", 1, transfer=2.0)
+    halfway = {site: s.clone() for site, s in choosing(method, 50).items()}
+    for s in method.bank.adapters[1].reuse.values():
+        s.data.add_(0.25)  # as a step of the optimiser might
+    method.after_step(Step(1, 50, 100), 0.01)
+    for site, s in halfway.items():
+        assert torch.equal(method.bank.adapters[1].reuse[site.name], 1.25 * s), "chosen ones move freely, others do not"
+
+
+def test_without_a_penalty_nothing_is_chosen():
+    method = learned("proteus", 1, transfer=0.0)
+    method.begin_task(1, TASKS[1], torch.Generator().manual_seed(1))
+    for s in method.bank.adapters[1].reuse.values():
+        s.data.fill_(0.3)
+    for step in range(10):
+        method.after_step(Step(1, step, 10), 0.1)
+    assert all((s == 0.3).all() for s in method.bank.adapters[1].reuse.values())
 
 
 def test_coefficients_have_a_rate_of_their_own_and_nothing_is_moved_twice():

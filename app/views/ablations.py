@@ -1,0 +1,57 @@
+"""What each part of Proteus is worth, as it was recorded: a section of the page Sweep."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from app.components.captions import caption
+from app.figures import ablations as figures
+from app.figures import plots
+from core.sweep.ablations import FULL, MEASURES, Row, known, read, rows
+
+_DRAWN = ("task_aware_accuracy", "final_accuracy", "retrieval_accuracy")
+
+
+def recorded() -> None:
+    """The recorded studies, one at a time; nothing where there are none."""
+    names = known()
+    if not names:
+        return
+    st.subheader("What each part of Proteus is worth", anchor=False, divider="gray")
+    titles = {name: read(name).title for name in names}
+    chosen = st.segmented_control(
+        "Images", names, default=names[0], format_func=titles.__getitem__, key="ablations", label_visibility="collapsed"
+    )
+    study = read(chosen or names[0])
+    found = rows(study)
+    seeds = len({cell.seed for cell in study.cells})
+    st.markdown(f"{study.about} Each part is taken away by itself, on {_seeds(seeds)}.")
+    measures = {key: MEASURES[key] for key in _DRAWN}
+    plots.draw(
+        figures.differences(found[1:], measures, plots.theme()), key=f"ablations-{study.name}", alt=_alt(found[1:])
+    )
+    st.dataframe([_line(row) for row in found], hide_index=True)
+    caption(
+        "the full method, and how many points more (or fewer) each variant reaches, in the mean over seeds; the line "
+        "through a mark is the 95% interval of the difference on the same seeds.",
+        "marks whose line stays on one side of zero: that part helps (left of it) or harms (right of it) here.",
+        "a part that changes no figure is no reason for a figure; and what helps on one stream may not on the next.",
+    )
+    st.caption(f"Measured with `{study.command}`, in {study.precision}.")
+
+
+def _seeds(count: int) -> str:
+    return "one seed, so there are no intervals" if count == 1 else f"{count} seeds"
+
+
+def _line(row: Row) -> dict[str, str]:
+    """A row of the table: the full method as it is, all others as differences."""
+    values = row.means if row.variant == FULL else row.differences
+    sign = "" if row.variant == FULL else "+"
+    cells = {name: figures.points(values[key], sign) for key, name in MEASURES.items()}
+    return {"variant": row.variant, **cells, "seeds": str(row.means["final_accuracy"].n)}
+
+
+def _alt(found: list[Row]) -> str:
+    said = [f"{row.variant}: {figures.points(row.differences['final_accuracy'])} points" for row in found]
+    return "Class-incremental accuracy beside the full method: " + "; ".join(said)
