@@ -35,7 +35,7 @@ from core.retrieval.kept import Kept
 class Options(ComposedOptions):
     """[method] of the configuration."""
 
-    transfer: float = Field(1.25, ge=0)
+    transfer: float = Field(1.4, ge=0)
     """λ, the weight of the penalty on what earlier units add. In the first half of a task's training, which is four
     fifths of it by learning rate, it takes away 0.8 λ units of the mean size from each, where the loss does not hold on
     to them. Those that are left then count in full."""
