@@ -4,7 +4,8 @@ One part is taken away or exchanged at a time and compared with the full method 
 is trained: orthogonality, composition, both, the number of tasks. What changes retrieval and answering alone is asked
 of the full method's own adapters: the first task's adapter, the mixture, the weight of the head. A run that is
 finished is not trained again, and a cell that is recorded is not measured again, so the command goes on where it was
-stopped. The page *Sweep* shows what is recorded.
+stopped. The page *Sweep* shows what is recorded. Printed apart, and not recorded: retrieval when images of a task are
+judged together, which tells the model more than it may know.
 """
 
 from __future__ import annotations
@@ -16,12 +17,14 @@ from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import typer
 from rich.box import MARKDOWN
 from rich.console import Console
 from rich.table import Table
 
 from core.config import RunConfig, merge, validate
+from core.evaluation.metrics import batch_retrieval
 from core.runs.store import Run
 from core.sweep.ablations import FULL, MEASURES, RECORDED, Cell, Study, known, read, rows, write
 from core.sweep.summary import Interval
@@ -77,6 +80,7 @@ ANSWERED: dict[str, dict[str, Any]] = {
     "head weighed four times inside a task": {"head_weight": 2.0},
     "head alone inside a task": {"head_weight": 1e6},
 }
+_BATCHES = (1, 5, 10, 30)
 
 
 def main(
@@ -103,6 +107,7 @@ def main(
                 print(f"{variant}, seed {seed}", file=sys.stderr, flush=True)
                 _add(study, variant, seed, retrieved_anew(full, retrieval, encodings), record)
         show(study)
+        _show_batches(full)
 
 
 def _begun(name: str, plan: Plan) -> Study:
@@ -158,6 +163,16 @@ def show(study: Study) -> None:
         table.add_row(f"{row.variant}, more than {FULL}", *change, str(row.differences["forgetting"].n))
     Console(width=160).print(table)
     sys.stdout.flush()
+
+
+def _show_batches(run: Run) -> None:
+    predictions = run.predictions()
+    last = predictions.column("after_task").to_numpy() == len(run.manifest.tasks) - 1
+    scores = np.stack(predictions.filter(last).column("scores").to_numpy(zero_copy_only=False))
+    tasks = predictions.column("task").to_numpy()[last]
+    table = Table("images judged together (transductive above 1)", *map(str, _BATCHES), box=MARKDOWN)
+    table.add_row("retrieval", *(f"{100 * batch_retrieval(scores, tasks, size):.1f}" for size in _BATCHES))
+    Console(width=160).print(table)
 
 
 def _points(found: Interval, sign: str = "") -> str:
