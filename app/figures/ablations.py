@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,6 +14,8 @@ from core.sweep.summary import Interval
 
 _APART = 0.22
 """Between the marks of a row, of its height."""
+_LETTERS = 24
+"""Of a line of a label."""
 
 
 def differences(shown: Sequence[Row], measures: Mapping[str, str], ground: Theme) -> plots.Figure:
@@ -28,9 +31,9 @@ def differences(shown: Sequence[Row], measures: Mapping[str, str], ground: Theme
         heights = [row + offset for row in range(len(shown))]
         traces.append(_intervals(found, heights, paint[place]))
         traces.append(_marks(found, heights, paint[place], name, [row.variant for row in shown]))
-    layout = plots.points([], ground, titles=("points more than the full method", ""))["layout"]
+    layout = plots.points([], ground, titles=("points more than Proteus", ""))["layout"]
     rows = {
-        "tickvals": list(range(len(shown))), "ticktext": [plots.text(row.variant, 44) for row in shown],
+        "tickvals": list(range(len(shown))), "ticktext": [_in_lines(row.variant) for row in shown],
         "tickformat": "", "showgrid": False, "zeroline": False, "range": [len(shown) - 0.5, -0.5],
     }  # fmt: skip
     layout |= {
@@ -55,18 +58,16 @@ def _intervals(found: Sequence[Interval], heights: Sequence[float], colour: str)
 def _marks(
     found: Sequence[Interval], heights: Sequence[float], colour: str, name: str, variants: Sequence[str]
 ) -> dict[str, Any]:
+    told = [[plots.text(variant, 60), one.points("+")] for variant, one in zip(variants, found, strict=True)]
     return {
         "type": "scatter", "mode": "markers", "name": name, "cliponaxis": False, "y": list(heights),
         "x": [None if math.isnan(one.mean) else 100 * one.mean for one in found],
         "marker": {"color": colour, "size": 9},
-        "customdata": [[plots.text(variant, 60), points(one)] for variant, one in zip(variants, found, strict=True)],
+        "customdata": told,
         "hovertemplate": f"%{{customdata[0]}}<br>{name}: %{{customdata[1]}} points<extra></extra>",
     }  # fmt: skip
 
 
-def points(found: Interval, sign: str = "+") -> str:
-    """'+1.7 ± 1.1': a share and its interval in points; '–' where nothing was measured."""
-    if not found.n:
-        return "–"
-    half = "" if math.isnan(found.half) else f" ± {100 * found.half:.1f}"
-    return f"{100 * found.mean:{sign}.1f}{half}"
+def _in_lines(variant: str) -> str:
+    """Short lines, so that labels leave room for the figure on a phone."""
+    return "<br>".join(plots.text(line, _LETTERS) for line in textwrap.wrap(variant, _LETTERS))

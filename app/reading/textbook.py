@@ -12,6 +12,8 @@ import numpy as np
 
 from app.reading.block_maps import USED, coefficients
 from core.runs.schema import Manifest
+from core.sweep import ablations
+from core.sweep.ablations import WITHOUT_COMPOSITION
 
 Kind = Literal["own", "shared", "none"]
 """own: each task has adapters, which never change again. shared: every task trains one adapter. none: no adapter."""
@@ -108,8 +110,22 @@ def _reuse(gates: Gates) -> str:
     used = int((units > USED).sum())
     return (
         f"A new adapter may also borrow the units of earlier ones: here **{used:,} of {len(units):,}** are used with a "
-        f"weight above {USED:g}. "
+        f"weight above {USED:g}. {_worth()}"
     )
+
+
+def _worth() -> str:
+    """What borrowing was worth where it was measured; nothing where no study is recorded."""
+    studies = [ablations.read(name) for name in ablations.known()]
+    measured = [
+        f"{row.differences['task_aware_accuracy'].points('+')} points on {study.title}"
+        for study in studies
+        for row in ablations.rows(study)
+        if row.variant == WITHOUT_COMPOSITION
+    ]
+    if not measured:
+        return ""
+    return f"Without it, accuracy with the task given changes by {'; '.join(measured)} (page *Sweep*). "
 
 
 def _first_task(found: Mapping[str, Any], overwrites: bool) -> str:

@@ -27,9 +27,8 @@ def recorded() -> None:
     seeds = len({cell.seed for cell in study.cells})
     st.markdown(f"{study.about} Each part is taken away by itself, on {_seeds(seeds)}.")
     measures = {key: MEASURES[key] for key in _DRAWN}
-    plots.draw(
-        figures.differences(found[1:], measures, plots.theme()), key=f"ablations-{study.name}", alt=_alt(found[1:])
-    )
+    parts = [row for row in found if row.is_part]
+    plots.draw(figures.differences(parts, measures, plots.theme()), key=f"ablations-{study.name}", alt=_alt(parts))
     st.dataframe([_line(row) for row in found], hide_index=True)
     caption(
         "the full method, and how many points more (or fewer) each variant reaches, in the mean over seeds; the line "
@@ -48,10 +47,10 @@ def _line(row: Row) -> dict[str, str]:
     """A row of the table: the full method as it is, all others as differences."""
     values = row.means if row.variant == FULL else row.differences
     sign = "" if row.variant == FULL else "+"
-    cells = {name: figures.points(values[key], sign) for key, name in MEASURES.items()}
+    cells = {name: values[key].points(sign) for key, name in MEASURES.items()}
     return {"variant": row.variant, **cells, "seeds": str(row.means["final_accuracy"].n)}
 
 
 def _alt(found: list[Row]) -> str:
-    said = [f"{row.variant}: {figures.points(row.differences['final_accuracy'])} points" for row in found]
+    said = [f"{row.variant}: {row.differences['final_accuracy'].points('+')} points" for row in found]
     return "Class-incremental accuracy beside the full method: " + "; ".join(said)

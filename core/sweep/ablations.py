@@ -6,6 +6,7 @@ Sweep and docs/results.md show it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -17,6 +18,8 @@ from core.sweep.summary import Interval, interval
 RECORDED = Path(__file__).resolve().parents[2] / "assets" / "ablations"
 FULL = "Proteus"
 """The variant from which nothing is taken away."""
+WITHOUT_COMPOSITION = "without composition"
+_NUMBERED = re.compile(r"in \d+ tasks instead of \d+")
 MEASURES = {
     "task_aware_accuracy": "task-aware",
     "final_accuracy": "class-incremental",
@@ -54,6 +57,11 @@ class Study:
         return next((cell for cell in self.cells if (cell.variant, cell.seed) == (variant, seed)), None)
 
 
+def numbered(number: int, instead: int) -> str:
+    """The name of the variant that cuts the same classes into another number of tasks."""
+    return f"in {number} tasks instead of {instead}"
+
+
 @dataclass(frozen=True)
 class Row:
     """One variant over all of its seeds."""
@@ -63,6 +71,11 @@ class Row:
     """Of each of MEASURES."""
     differences: Mapping[str, Interval]
     """This variant minus the full method on the same seeds; of nothing for the full method itself."""
+
+    @property
+    def is_part(self) -> bool:
+        """Whether a part of the method differs, and not the stream."""
+        return self.variant != FULL and not _NUMBERED.fullmatch(self.variant)
 
 
 def known(folder: Path = RECORDED) -> list[str]:

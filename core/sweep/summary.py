@@ -49,6 +49,13 @@ class Interval:
         spread = "" if math.isnan(self.half) else f" ± {self.half:.{digits}f}"
         return f"{self.mean:,.{digits}f}{spread}"
 
+    def points(self, sign: str = "") -> str:
+        """A share in points, '1.7 ± 1.1', or '+1.7 ± 1.1' with the sign "+"; '–' where nothing was measured."""
+        if self.n == 0:
+            return "–"
+        spread = "" if math.isnan(self.half) else f" ± {100 * self.half:.1f}"
+        return f"{100 * self.mean:{sign}.1f}{spread}"
+
 
 @dataclass(frozen=True)
 class Paired:

@@ -9,11 +9,14 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from app.figures.ablations import differences
+from app.figures.svg import svg
 from app.views.sweep import curves_figure
 from core.errors import UserError
 from core.runs import jobs
 from core.runs.liveness import true_status
 from core.sweep import background
+from core.sweep.ablations import FULL, MEASURES, Cell, Study, known, read, rows
 from core.sweep.execute import Sweep, rows_of, saved_plan, sweep_folder
 from core.sweep.plan import make_plan, read_plan
 from core.sweep.summary import Group, groups, mean_curve, write_summary
@@ -122,3 +125,32 @@ def test_a_sweep_in_the_background_is_cancelled_and_goes_on(behind: Path, monkey
     assert not test.exception
     wait_until(lambda: background.state("behind", behind)["state"] == "done")
     assert [row.state for row in rows_of(plan, behind)] == ["done", "done"]
+
+
+def test_recorded_ablations_are_told_beside_the_full_method(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    test = page(tmp_path, monkeypatch)
+    assert not test.exception
+    shown = test.segmented_control(key="ablations")
+    assert len(shown.options) == len(known())
+    for name in known():
+        test.segmented_control(key="ablations").set_value(name).run()
+        assert not test.exception
+        found = rows(read(name))
+        table = test.dataframe[0].value
+        assert list(table["variant"]) == [row.variant for row in found]
+        full = found[0].means["final_accuracy"].mean
+        assert table["class-incremental"][0].startswith(f"{100 * full:.1f}")
+        assert any(f"`{read(name).command}`" in one.value for one in test.caption)
+
+
+def test_differences_are_drawn_in_points_with_their_intervals() -> None:
+    full = [Cell(FULL, seed, dict.fromkeys(MEASURES, 0.5)) for seed in (0, 1)]
+    less = [Cell("less", seed, dict.fromkeys(MEASURES, 0.4 + 0.02 * seed)) for seed in (0, 1)]
+    found = rows(Study("few", "", "", "", "", [*full, *less]))[1:]
+    figure = differences(found, {"final_accuracy": "class-incremental"}, "light")
+    line, marks = figure["data"]
+    assert marks["x"] == pytest.approx([-9])
+    half = found[0].differences["final_accuracy"].half
+    assert line["x"][:2] == pytest.approx([-9 - 100 * half, -9 + 100 * half])
+    assert differences(found, {"forgetting": "forgetting"}, "dark")["data"][1]["name"] == "forgetting"
+    assert "<svg" in svg(figure, "what is lost")

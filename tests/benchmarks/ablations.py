@@ -26,8 +26,19 @@ from rich.table import Table
 from core.config import RunConfig, merge, validate
 from core.evaluation.metrics import batch_retrieval
 from core.runs.store import Run
-from core.sweep.ablations import FULL, MEASURES, RECORDED, Cell, Study, known, read, rows, write
-from core.sweep.summary import Interval
+from core.sweep.ablations import (
+    FULL,
+    MEASURES,
+    RECORDED,
+    WITHOUT_COMPOSITION,
+    Cell,
+    Study,
+    known,
+    numbered,
+    read,
+    rows,
+    write,
+)
 from core.training.encoding import Encodings
 from core.training.run import resume_run, start_run
 from tests.benchmarks.composition import related_tasks
@@ -69,7 +80,7 @@ PLANS = {
 TRAINED: dict[str, dict[str, Any]] = {
     FULL: {},
     "without orthogonality": {"method": {"orthogonality": 0.0}},
-    "without composition": {"method": {"compose": False}},
+    WITHOUT_COMPOSITION: {"method": {"compose": False}},
     "without either": {"method": {"orthogonality": 0.0, "compose": False}},
 }
 ANSWERED: dict[str, dict[str, Any]] = {
@@ -118,13 +129,13 @@ def _begun(name: str, plan: Plan) -> Study:
 def _trained(plan: Plan, stream: str, seed: int) -> Iterator[tuple[str, RunConfig]]:
     """The variants that are trained, the full method first."""
     first, *others = plan.numbers
-    numbered = {f"in {number} tasks instead of {first}": number for number in others}
-    for variant, number in chain(dict.fromkeys(TRAINED, first).items(), numbered.items()):
+    cut = {numbered(number, first): number for number in others}
+    for variant, number in chain(dict.fromkeys(TRAINED, first).items(), cut.items()):
         if plan.title.startswith("CIFAR"):
             classes = list(chain(*related_tasks(seed)))
             each = len(classes) // number
-            cut = [classes[start : start + each] for start in range(0, len(classes), each)]
-            images: dict[str, Any] = {"name": stream, "task_classes": cut, "train_per_class": plan.per_class}
+            of_tasks = [classes[start : start + each] for start in range(0, len(classes), each)]
+            images: dict[str, Any] = {"name": stream, "task_classes": of_tasks, "train_per_class": plan.per_class}
         else:
             images = {"name": "split-fashion", "tasks": number}
         values = {
@@ -157,9 +168,9 @@ def show(study: Study) -> None:
     """Means of all variants, and below them their paired differences to the full method, in points."""
     table = Table(study.title, *MEASURES.values(), "runs", box=MARKDOWN)
     for row in rows(study):
-        table.add_row(row.variant, *(_points(row.means[key]) for key in MEASURES), str(row.means["forgetting"].n))
+        table.add_row(row.variant, *(row.means[key].points() for key in MEASURES), str(row.means["forgetting"].n))
     for row in rows(study)[1:]:
-        change = [_points(row.differences[key], sign="+") for key in MEASURES]
+        change = [row.differences[key].points("+") for key in MEASURES]
         table.add_row(f"{row.variant}, more than {FULL}", *change, str(row.differences["forgetting"].n))
     Console(width=160).print(table)
     sys.stdout.flush()
@@ -173,11 +184,6 @@ def _show_batches(run: Run) -> None:
     table = Table("images judged together (transductive above 1)", *map(str, _BATCHES), box=MARKDOWN)
     table.add_row("retrieval", *(f"{100 * batch_retrieval(scores, tasks, size):.1f}" for size in _BATCHES))
     Console(width=160).print(table)
-
-
-def _points(found: Interval, sign: str = "") -> str:
-    half = "" if found.n < 2 else f" ± {100 * found.half:.1f}"
-    return f"{100 * found.mean:{sign}.1f}{half}" if found.n else "–"
 
 
 if __name__ == "__main__":

@@ -118,20 +118,17 @@ def _show(found: dict[str, list[Run]], images: int) -> None:
     table = Table(f"{images} images per class", *_SHARES.values(), "earlier units in use", "runs", box=MARKDOWN)
     for name, done in found.items():
         used = float(np.mean([used_share(run) for run in done]))
-        shares = [_percent([run.metrics[key] for run in done]) for key in _SHARES]
+        shares = [interval([run.metrics[key] for run in done]).points() for key in _SHARES]
         table.add_row(name, *shares, "–" if np.isnan(used) else f"{used:.0%}", str(len(done)))
     bare = found.get("without", [])
     for name, done in found.items():
         if pairs := [] if name == "without" else list(zip(done, bare, strict=False)):
-            gains = [_percent([run.metrics[key] - other.metrics[key] for run, other in pairs]) for key in _SHARES]
+            gains = [
+                interval([run.metrics[key] - other.metrics[key] for run, other in pairs]).points("+") for key in _SHARES
+            ]
             table.add_row(f"{name}, more than without", *gains, "", str(len(pairs)))
     Console(width=160).print(table)
     sys.stdout.flush()
-
-
-def _percent(shares: list[float]) -> str:
-    found = interval([100 * share for share in shares])
-    return f"{found.mean:.1f}" if np.isnan(found.half) else f"{found.mean:.1f} ± {found.half:.1f}"
 
 
 if __name__ == "__main__":

@@ -9,7 +9,8 @@ import pytest
 from core.config import RunConfig, validate
 from core.errors import UserError
 from core.runs.store import Run
-from core.sweep.ablations import FULL, MEASURES, Cell, Study, known, read, rows, write
+from core.sweep.ablations import FULL, MEASURES, Cell, Study, known, numbered, read, rows, write
+from core.sweep.summary import Interval
 from core.training.run import start_run
 from tests.benchmarks.ablations import ANSWERED, PLANS, TRAINED, _trained
 from tests.benchmarks.retrieved_anew import retrieved_anew
@@ -38,6 +39,16 @@ def test_a_seed_without_the_full_method_has_no_difference():
     assert found[1].means["forgetting"].n == 2
 
 
+def test_another_number_of_tasks_is_no_part_of_the_method():
+    found = rows(study([cell(variant, 0, 0.5) for variant in (FULL, numbered(5, 10), "without composition")]))
+    assert [row.is_part for row in found] == [False, False, True]
+
+
+def test_a_share_in_points_says_its_sign_where_it_is_a_difference():
+    assert Interval(0.017, 0.0106, 3).points("+") == "+1.7 ± 1.1" and Interval(0.5, math.nan, 1).points() == "50.0"
+    assert Interval(-0.002, math.nan, 1).points() == "-0.2" and Interval(math.nan, math.nan, 0).points() == "–"
+
+
 def test_a_study_is_read_as_it_was_written(tmp_path):
     made = study([cell(FULL, 0, 0.25)])
     write(made, tmp_path)
@@ -58,7 +69,7 @@ def test_what_comes_with_the_project_can_be_read_and_is_of_variants_that_can_be_
     for name in known():
         found = read(name)
         first, *others = PLANS[name].numbers
-        variants = {*TRAINED, *ANSWERED, *(f"in {number} tasks instead of {first}" for number in others)}
+        variants = {*TRAINED, *ANSWERED, *(numbered(number, first) for number in others)}
         assert {one.variant for one in found.cells} <= variants
         assert all(set(one.measured) == set(MEASURES) for one in found.cells)
 
