@@ -3,7 +3,8 @@
 CIFAR-100 in an order in which every task after the first shares superclasses with earlier ones: ten tasks of ten
 classes, two groups of five superclasses each. Proteus learns it with earlier units (`with`), without (`without`), and
 without but with a unit more (`one unit more`): coefficients are one number in a hundred of what a task trains, a unit
-is a quarter. A run that is finished is not trained again, so the command goes on where it was stopped.
+is a quarter. With `--by-prefix` another stream is cut as its names say, such as Omniglot by alphabet. A run that is
+finished is not trained again, so the command goes on where it was stopped.
 """
 
 from __future__ import annotations
@@ -72,6 +73,9 @@ def related_tasks(seed: int) -> list[list[str]]:
 def main(
     stream: Annotated[str, typer.Option(help="CIFAR-100, as a folder or zip of class folders")],
     per_class: Annotated[str, typer.Option(help="training images per class, comma-separated")] = "10",
+    by_prefix: Annotated[
+        bool, typer.Option("--by-prefix", help="not CIFAR-100: a task of each prefix of names")
+    ] = False,
     seeds: Annotated[str, typer.Option(help="comma-separated")] = "0,1,2",
     image_size: Annotated[int, typer.Option()] = 98,
     variants: Annotated[str, typer.Option(help="comma-separated")] = ",".join(_VARIANTS),
@@ -86,9 +90,10 @@ def main(
         for seed in map(int, seeds.split(",")):
             encodings: Encodings = {}
             for name in chosen:
+                division = {"task_by": "prefix"} if by_prefix else {"task_classes": related_tasks(seed)}
                 values: dict[str, Any] = {
                     "seed": seed,
-                    "stream": {"name": stream, "task_classes": related_tasks(seed), "train_per_class": images},
+                    "stream": {"name": stream, "train_per_class": images, **division},
                     "backbone": {"image_size": image_size},
                     "training": {"epochs": epochs, "learning_rate": learning_rate},
                     "method": {"name": "proteus"},
