@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import importlib
 import os
 import shutil
 import subprocess
@@ -69,6 +70,13 @@ def test_the_app_has_its_parts(installed: Path) -> None:
     wanted = {file for file in app if file.suffix not in (".pyc",)}
     assert wanted == {file.relative_to(installed / "app") for file in (installed / "app").rglob("*") if file.is_file()}
     assert (installed / "assets" / "icon.png").is_file() and not (installed / "assets" / "screenshots").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("of", ["core.kept_elsewhere", "core.sweep.ablations"])
+def test_what_was_recorded_comes_along(installed: Path, of: str) -> None:
+    code = f"from {of} import known; print(','.join(known()))"
+    assert _run(installed, "-c", code).strip() == ",".join(importlib.import_module(of).known()) != ""
 
 
 @pytest.mark.slow
