@@ -106,19 +106,22 @@ def main(
         raise typer.BadParameter(f"there is no study “{name}”: choose one of {', '.join(PLANS)}.")
     plan = PLANS[name]
     study = read(name, record) if name in known(record) else _begun(name, plan)
+    full = runs / f"{name}-{_slug(FULL)}-0"
     for seed in map(int, seeds.split(",")):
         encodings: Encodings = {}
+        full = runs / f"{name}-{_slug(FULL)}-{seed}"
         for variant, config in _trained(plan, stream, seed):
             if not study.cell(variant, seed):
-                _add(study, variant, seed, _train(config, runs, f"{name}-{_slug(variant)}-{seed}", encodings), record)
-        full = Run(runs / f"{name}-{_slug(FULL)}-{seed}")
-        study.precision = str(full.manifest.hardware.get("precision"))
+                run = _train(config, runs, f"{name}-{_slug(variant)}-{seed}", encodings)
+                study.precision = str(run.manifest.hardware.get("precision"))
+                _add(study, variant, seed, run.metrics, record)
         for variant, retrieval in ANSWERED.items():
             if not study.cell(variant, seed):
                 print(f"{variant}, seed {seed}", file=sys.stderr, flush=True)
-                _add(study, variant, seed, retrieved_anew(full, retrieval, encodings), record)
-        show(study)
-        _show_batches(full)
+                _add(study, variant, seed, retrieved_anew(Run(full), retrieval, encodings), record)
+    show(study)
+    if full.exists():
+        _show_batches(Run(full))
 
 
 def _begun(name: str, plan: Plan) -> Study:
@@ -148,11 +151,11 @@ def _trained(plan: Plan, stream: str, seed: int) -> Iterator[tuple[str, RunConfi
         yield variant, validate(RunConfig, merge(values, TRAINED.get(variant, {})))
 
 
-def _train(config: RunConfig, runs: Path, name: str, encodings: Encodings) -> dict[str, Any]:
+def _train(config: RunConfig, runs: Path, name: str, encodings: Encodings) -> Run:
     folder = runs / name
     if folder.exists():
-        return Run(resume_run(folder, Told(name))).metrics
-    return Run(start_run(config, runs, Told(name), name=name, encodings=encodings)).metrics
+        return Run(resume_run(folder, Told(name)))
+    return Run(start_run(config, runs, Told(name), name=name, encodings=encodings))
 
 
 def _add(study: Study, variant: str, seed: int, metrics: dict[str, Any], record: Path) -> None:
@@ -165,15 +168,14 @@ def _slug(variant: str) -> str:
 
 
 def show(study: Study) -> None:
-    """Means of all variants, and below them their paired differences to the full method, in points."""
-    table = Table(study.title, *MEASURES.values(), "runs", box=MARKDOWN)
+    """The full method as it is, and how many points more every variant has on the same seeds."""
+    table = Table(study.title, *MEASURES.values(), "seeds", box=MARKDOWN)
     for row in rows(study):
-        table.add_row(row.variant, *(row.means[key].points() for key in MEASURES), str(row.means["forgetting"].n))
-    for row in rows(study)[1:]:
-        change = [row.differences[key].points("+") for key in MEASURES]
-        table.add_row(f"{row.variant}, more than {FULL}", *change, str(row.differences["forgetting"].n))
+        values = row.means if row.variant == FULL else row.differences
+        sign = "" if row.variant == FULL else "+"
+        cells = (values[key].points(sign) for key in MEASURES)
+        table.add_row(row.variant, *cells, str(row.means["final_accuracy"].n))
     Console(width=160).print(table)
-    sys.stdout.flush()
 
 
 def _show_batches(run: Run) -> None:
