@@ -11,7 +11,7 @@ judged together, which tells the model more than it may know.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -106,22 +106,32 @@ def main(
         raise typer.BadParameter(f"there is no study “{name}”: choose one of {', '.join(PLANS)}.")
     plan = PLANS[name]
     study = read(name, record) if name in known(record) else _begun(name, plan)
-    full = runs / f"{name}-{_slug(FULL)}-0"
-    for seed in map(int, seeds.split(",")):
-        encodings: Encodings = {}
-        full = runs / f"{name}-{_slug(FULL)}-{seed}"
-        for variant, config in _trained(plan, stream, seed):
+    chosen = [int(seed) for seed in seeds.split(",")]
+    encodings: Encodings = {}
+
+    def trained(seed: int, variants: Mapping[str, int]) -> None:
+        for variant, number in variants.items():
             if not study.cell(variant, seed):
+                config = configuration(plan, stream, seed, number, TRAINED.get(variant, {}))
                 run = _train(config, runs, f"{name}-{_slug(variant)}-{seed}", encodings)
                 study.precision = str(run.manifest.hardware.get("precision"))
                 _add(study, variant, seed, run.metrics, record)
+
+    first, *others = plan.numbers
+    for seed in chosen:
+        trained(seed, dict.fromkeys(TRAINED, first))
         for variant, retrieval in ANSWERED.items():
             if not study.cell(variant, seed):
                 print(f"{variant}, seed {seed}", file=sys.stderr, flush=True)
-                _add(study, variant, seed, retrieved_anew(Run(full), retrieval, encodings), record)
+                full = Run(runs / f"{name}-{_slug(FULL)}-{seed}")
+                _add(study, variant, seed, retrieved_anew(full, retrieval, encodings), record)
+        show(study)
+    for seed in chosen:
+        trained(seed, {numbered(number, first): number for number in others})
     show(study)
-    if full.exists():
-        _show_batches(Run(full))
+    last = runs / f"{name}-{_slug(FULL)}-{chosen[-1]}"
+    if last.exists():
+        _show_batches(Run(last))
 
 
 def _begun(name: str, plan: Plan) -> Study:
@@ -129,26 +139,22 @@ def _begun(name: str, plan: Plan) -> Study:
     return Study(name, plan.title, plan.about, f"python -m tests.benchmarks.ablations {name}{given}", "")
 
 
-def _trained(plan: Plan, stream: str, seed: int) -> Iterator[tuple[str, RunConfig]]:
-    """The variants that are trained, the full method first."""
-    first, *others = plan.numbers
-    cut = {numbered(number, first): number for number in others}
-    for variant, number in chain(dict.fromkeys(TRAINED, first).items(), cut.items()):
-        if plan.title.startswith("CIFAR"):
-            classes = list(chain(*related_tasks(seed)))
-            each = len(classes) // number
-            of_tasks = [classes[start : start + each] for start in range(0, len(classes), each)]
-            images: dict[str, Any] = {"name": stream, "task_classes": of_tasks, "train_per_class": plan.per_class}
-        else:
-            images = {"name": "split-fashion", "tasks": number}
-        values = {
-            "seed": seed,
-            "stream": images,
-            "backbone": {"image_size": 56},
-            "method": {"name": "proteus"},
-            "record": {"projection": False, "train_per_class": 0},
-        }
-        yield variant, validate(RunConfig, merge(values, TRAINED.get(variant, {})))
+def configuration(plan: Plan, stream: str, seed: int, number: int, change: dict[str, Any]) -> RunConfig:
+    """Of a run of the study on so many tasks, with the keys that a variant changes."""
+    images: dict[str, Any] = {"name": "split-fashion", "tasks": number}
+    if plan.title.startswith("CIFAR"):
+        classes = list(chain(*related_tasks(seed)))
+        each = len(classes) // number
+        of_tasks = [classes[start : start + each] for start in range(0, len(classes), each)]
+        images = {"name": stream, "task_classes": of_tasks, "train_per_class": plan.per_class}
+    values = {
+        "seed": seed,
+        "stream": images,
+        "backbone": {"image_size": 56},
+        "method": {"name": "proteus"},
+        "record": {"projection": False, "train_per_class": 0},
+    }
+    return validate(RunConfig, merge(values, change))
 
 
 def _train(config: RunConfig, runs: Path, name: str, encodings: Encodings) -> Run:
