@@ -98,6 +98,7 @@ def main(
     name: Annotated[str, typer.Argument(help=", ".join(PLANS))],
     stream: Annotated[str, typer.Option(help="CIFAR-100, as a folder or zip of class folders")] = "cifar100-subset.zip",
     seeds: Annotated[str, typer.Option(help="comma-separated")] = "0,1,2",
+    numbers: Annotated[bool, typer.Option(help="also other numbers of tasks, which takes longest")] = True,
     runs: Annotated[Path, typer.Option()] = Path("runs/ablations"),
     record: Annotated[Path, typer.Option(help="the folder of recorded studies")] = RECORDED,
 ) -> None:
@@ -126,7 +127,7 @@ def main(
                 full = Run(runs / f"{name}-{_slug(FULL)}-{seed}")
                 _add(study, variant, seed, retrieved_anew(full, retrieval, encodings), record)
         show(study)
-    for seed in chosen:
+    for seed in chosen if numbers else ():
         trained(seed, {numbered(number, first): number for number in others})
     show(study)
     last = runs / f"{name}-{_slug(FULL)}-{chosen[-1]}"
