@@ -105,39 +105,59 @@ def main(
     """Measure what is missing, record it, and print every variant beside the full method."""
     if name not in PLANS:
         raise typer.BadParameter(f"there is no study “{name}”: choose one of {', '.join(PLANS)}.")
-    plan = PLANS[name]
-    study = read(name, record) if name in known(record) else _begun(name, plan)
+    study = _Measured(name, stream, runs, record)
     chosen = [int(seed) for seed in seeds.split(",")]
-    encodings: Encodings = {}
-
-    def trained(seed: int, variants: Mapping[str, int]) -> None:
-        for variant, number in variants.items():
-            if not study.cell(variant, seed):
-                config = configuration(plan, stream, seed, number, TRAINED.get(variant, {}))
-                run = _train(config, runs, f"{name}-{_slug(variant)}-{seed}", encodings)
-                study.precision = str(run.manifest.hardware.get("precision"))
-                _add(study, variant, seed, run.metrics, record)
-
-    first, *others = plan.numbers
+    first, *others = PLANS[name].numbers
     for seed in chosen:
-        trained(seed, dict.fromkeys(TRAINED, first))
-        for variant, retrieval in ANSWERED.items():
-            if not study.cell(variant, seed):
-                print(f"{variant}, seed {seed}", file=sys.stderr, flush=True)
-                full = Run(runs / f"{name}-{_slug(FULL)}-{seed}")
-                _add(study, variant, seed, retrieved_anew(full, retrieval, encodings), record)
-        show(study)
+        study.train(seed, dict.fromkeys(TRAINED, first))
+        study.ask(seed)
+        show(study.found)
     for seed in chosen if numbers else ():
-        trained(seed, {numbered(number, first): number for number in others})
-    show(study)
-    last = runs / f"{name}-{_slug(FULL)}-{chosen[-1]}"
-    if last.exists():
-        _show_batches(Run(last))
+        study.train(seed, {numbered(number, first): number for number in others})
+    show(study.found)
+    if study.folder(FULL, chosen[-1]).exists():
+        _show_batches(Run(study.folder(FULL, chosen[-1])))
 
 
-def _begun(name: str, plan: Plan) -> Study:
-    given = " --stream cifar100-subset.zip" if name.startswith("cifar") else ""
-    return Study(name, plan.title, plan.about, f"python -m tests.benchmarks.ablations {name}{given}", "")
+class _Measured:
+    """A study while it is measured: every cell is recorded as soon as it is known."""
+
+    def __init__(self, name: str, stream: str, runs: Path, record: Path) -> None:
+        self.name, self.plan, self.stream, self.runs, self.record = name, PLANS[name], stream, runs, record
+        given = " --stream cifar100-subset.zip" if name.startswith("cifar") else ""
+        command = f"python -m tests.benchmarks.ablations {name}{given}"
+        new = Study(name, self.plan.title, self.plan.about, command, "")
+        self.found = read(name, record) if name in known(record) else new
+        self._encodings: Encodings = {}
+
+    def folder(self, variant: str, seed: int) -> Path:
+        return self.runs / f"{self.name}-{variant.lower().replace(' ', '-')}-{seed}"
+
+    def train(self, seed: int, variants: Mapping[str, int]) -> None:
+        """Variants that differ in training, each with its number of tasks."""
+        for variant, number in variants.items():
+            if self.found.cell(variant, seed):
+                continue
+            config = configuration(self.plan, self.stream, seed, number, TRAINED.get(variant, {}))
+            folder = self.folder(variant, seed)
+            told = Told(folder.name)
+            if not folder.exists():
+                start_run(config, self.runs, told, name=folder.name, encodings=self._encodings)
+            run = Run(resume_run(folder, told))
+            self.found.precision = str(run.manifest.hardware.get("precision"))
+            self._add(variant, seed, run.metrics)
+
+    def ask(self, seed: int) -> None:
+        """Variants that differ in retrieval alone, of the full method's own adapters."""
+        for variant, retrieval in ANSWERED.items():
+            if not self.found.cell(variant, seed):
+                print(f"{variant}, seed {seed}", file=sys.stderr, flush=True)
+                full = Run(self.folder(FULL, seed))
+                self._add(variant, seed, retrieved_anew(full, retrieval, self._encodings))
+
+    def _add(self, variant: str, seed: int, metrics: Mapping[str, Any]) -> None:
+        self.found.cells.append(Cell(variant, seed, {key: metrics[key] for key in MEASURES}))
+        write(self.found, self.record)
 
 
 def configuration(plan: Plan, stream: str, seed: int, number: int, change: dict[str, Any]) -> RunConfig:
@@ -156,22 +176,6 @@ def configuration(plan: Plan, stream: str, seed: int, number: int, change: dict[
         "record": {"projection": False, "train_per_class": 0},
     }
     return validate(RunConfig, merge(values, change))
-
-
-def _train(config: RunConfig, runs: Path, name: str, encodings: Encodings) -> Run:
-    folder = runs / name
-    if folder.exists():
-        return Run(resume_run(folder, Told(name)))
-    return Run(start_run(config, runs, Told(name), name=name, encodings=encodings))
-
-
-def _add(study: Study, variant: str, seed: int, metrics: dict[str, Any], record: Path) -> None:
-    study.cells.append(Cell(variant, seed, {key: metrics[key] for key in MEASURES}))
-    write(study, record)
-
-
-def _slug(variant: str) -> str:
-    return variant.lower().replace(" ", "-").replace("'", "")
 
 
 def show(study: Study) -> None:
