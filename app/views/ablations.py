@@ -29,13 +29,17 @@ def recorded() -> None:
     measures = {key: MEASURES[key] for key in _DRAWN}
     parts = [row for row in found if row.is_part]
     plots.draw(figures.differences(parts, measures, plots.theme()), key=f"ablations-{study.name}", alt=_alt(parts))
-    st.dataframe([_line(row) for row in found], hide_index=True)
+    st.dataframe([_line(row) for row in (found[0], *parts)], hide_index=True)
     caption(
         "the full method, and how many points more (or fewer) each variant reaches, in the mean over seeds; the line "
         "through a mark is the 95% interval of the difference on the same seeds.",
         "marks whose line stays on one side of zero: that part helps (left of it) or harms (right of it) here.",
         "a part that changes no figure is no reason for a figure; and what helps on one stream may not on the next.",
     )
+    others = [row for row in found[1:] if not row.is_part]
+    if others:
+        st.markdown("**The same classes in other numbers of tasks**")
+        st.dataframe([_line(row, whole=True) for row in (found[0], *others)], hide_index=True)
     st.caption(f"Measured with `{study.command}`, in {study.precision}.")
 
 
@@ -43,10 +47,10 @@ def _seeds(count: int) -> str:
     return "one seed, so there are no intervals" if count == 1 else f"{count} seeds"
 
 
-def _line(row: Row) -> dict[str, str]:
-    """A row of the table: the full method as it is, all others as differences."""
-    values = row.means if row.variant == FULL else row.differences
-    sign = "" if row.variant == FULL else "+"
+def _line(row: Row, *, whole: bool = False) -> dict[str, str]:
+    """A row of a table: the full method as it is, all others as differences, or as they are where `whole`."""
+    absolute = whole or row.variant == FULL
+    values, sign = (row.means, "") if absolute else (row.differences, "+")
     cells = {name: values[key].points(sign) for key, name in MEASURES.items()}
     return {"variant": row.variant, **cells, "seeds": str(row.means["final_accuracy"].n)}
 

@@ -11,7 +11,7 @@ judged together, which tells the model more than it may know.
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -32,6 +32,7 @@ from core.sweep.ablations import (
     RECORDED,
     WITHOUT_COMPOSITION,
     Cell,
+    Row,
     Study,
     known,
     numbered,
@@ -39,6 +40,7 @@ from core.sweep.ablations import (
     rows,
     write,
 )
+from core.sweep.summary import Interval
 from core.training.encoding import Encodings
 from core.training.run import resume_run, start_run
 from tests.benchmarks.composition import related_tasks
@@ -111,7 +113,6 @@ def main(
     for seed in chosen:
         study.train(seed, dict.fromkeys(TRAINED, first))
         study.ask(seed)
-        show(study.found)
     for seed in chosen if numbers else ():
         study.train(seed, {numbered(number, first): number for number in others})
     show(study.found)
@@ -179,13 +180,19 @@ def configuration(plan: Plan, stream: str, seed: int, number: int, change: dict[
 
 
 def show(study: Study) -> None:
-    """The full method as it is, and how many points more every variant has on the same seeds."""
-    table = Table(study.title, *MEASURES.values(), "seeds", box=MARKDOWN)
-    for row in rows(study):
-        values = row.means if row.variant == FULL else row.differences
-        sign = "" if row.variant == FULL else "+"
-        cells = (values[key].points(sign) for key in MEASURES)
-        table.add_row(row.variant, *cells, str(row.means["final_accuracy"].n))
+    """The full method as it is, and how many points more every variant has; then other numbers of tasks."""
+    found = rows(study)
+    full, parts = found[0], [row for row in found if row.is_part]
+    _print(study.title, [(full, full.means, ""), *((row, row.differences, "+") for row in parts)])
+    others = [row for row in found[1:] if not row.is_part]
+    if others:
+        _print(f"{study.title}, numbers of tasks", [(row, row.means, "") for row in (full, *others)])
+
+
+def _print(title: str, lines: Iterable[tuple[Row, Mapping[str, Interval], str]]) -> None:
+    table = Table(title, *MEASURES.values(), "seeds", box=MARKDOWN)
+    for row, values, sign in lines:
+        table.add_row(row.variant, *(values[key].points(sign) for key in MEASURES), str(row.means["forgetting"].n))
     Console(width=160).print(table)
 
 
