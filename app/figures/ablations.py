@@ -31,14 +31,14 @@ def differences(shown: Sequence[Row], measures: Mapping[str, str], ground: Theme
         heights = [row + offset for row in range(len(shown))]
         traces.append(_intervals(found, heights, paint[place]))
         traces.append(_marks(found, heights, paint[place], name, [row.variant for row in shown]))
-    layout = plots.points([], ground, titles=("points more than Proteus", ""))["layout"]
+    layout = plots.points([], ground, titles=("points", ""))["layout"]
     rows = {
         "tickvals": list(range(len(shown))), "ticktext": [_in_lines(row.variant) for row in shown],
         "tickformat": "", "showgrid": False, "zeroline": False, "range": [len(shown) - 0.5, -0.5],
     }  # fmt: skip
     layout |= {
         "height": len(shown) * 46 + 120, "showlegend": True,
-        "xaxis": layout["xaxis"] | {"tickformat": "+.0f"},
+        "xaxis": layout["xaxis"] | {"tickformat": "+.2~f"},
         "yaxis": layout["yaxis"] | rows,
     }  # fmt: skip
     return {"data": traces, "layout": layout}
