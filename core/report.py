@@ -179,8 +179,9 @@ def show_what_if(answer: Answer, k: int) -> None:
     ]
     cells = [[name, *(terminal.share(value) for value in values)] for name, *values in rows]
     cells += [
-        ["bound on it", "", _bound(answer.bound, len(answer.components))],
-        ["sampled from the mixtures", "", terminal.share(answer.sampled_error)],
+        ["expected of new images", "", terminal.share(answer.expected_error)],
+        ["if tasks were the mixtures", "", terminal.share(answer.sampled_error)],
+        ["bound, if tasks were the mixtures", "", _bound(answer.bound, len(answer.components))],
     ]
     terminal.show_table("what if", columns, cells, numbers=columns[1:])
     changed = {"became right": answer.became_right, "became wrong": answer.became_wrong, "moved": answer.moved}

@@ -10,7 +10,7 @@ from app.figures import plots
 from app.figures.palette import ACCENT, GREY, Theme, colours
 from app.reading.theory import Errors
 
-_NAMES = {
+NAMES = {
     "measured": "measured on test images",
     "expected": "expected of new images",
     "sampled": "if tasks were the mixtures",
@@ -22,13 +22,13 @@ def error_curves(found: Errors, ground: Theme, *, at: int) -> plots.Figure:
     """The four errors over task time; a bound that says no more than guessing is left out."""
     tasks = len(found.measured)
     guess = 1 - 1 / np.arange(1, tasks + 1)
-    shown = {name: np.array(getattr(found, name)) for name in _NAMES}
+    shown = {name: np.array(getattr(found, name)) for name in NAMES}
     shown["bound"] = np.where(shown["bound"] < np.maximum(guess, 1e-9), shown["bound"], np.nan)
     shown["bound"][0] = found.bound[0]
     blue, _, green, *_ = colours(8, ground)
     paint = {"measured": ACCENT[ground], "expected": blue, "sampled": GREY[ground], "bound": green}
     lines = [
-        plots.Line(_NAMES[name], values, paint[name], dash=name in ("sampled", "bound"), wide=name == "measured")
+        plots.Line(NAMES[name], values, paint[name], dash=name in ("sampled", "bound"), wide=name == "measured")
         for name, values in shown.items()
         if not np.isnan(values).all()
     ]

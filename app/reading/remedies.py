@@ -9,6 +9,8 @@ import numpy as np
 
 from core.retrieval.questions import Answer, Settings
 
+_WITH_ONE_MORE = {"space": "frozen-whitened", "mixture": "means", "expect": False}
+
 
 @dataclass(frozen=True)
 class Remedy:
@@ -59,9 +61,10 @@ def remedies(spaces: Sequence[str], task: int, typical: int | None) -> list[Reme
     for title, values in tried:
         asked = {"space": own, **values}
         if asked["space"] in spaces and (asked["space"] != own or "space" not in values):
-            found.append(Remedy(title, Settings.model_validate({**asked, "after_task": task}), values))
+            settings = Settings.model_validate({**asked, "after_task": task, "expect": False})
+            found.append(Remedy(title, settings, values))
     if typical is not None:
-        plain = Settings.model_validate({"space": "frozen-whitened", "mixture": "means", "after_task": task})
+        plain = Settings.model_validate({**_WITH_ONE_MORE, "after_task": task})
         kept = plain.model_copy(update={"extra": (typical,)})
         found.append(Remedy("One more image of this class kept", kept, {}, beside=plain))
     return found

@@ -34,6 +34,8 @@ class Errors:
     """Of new images, from training images that were left out."""
     measured: np.ndarray
     """On the test images, as a mean over tasks."""
+    by_mixtures: bool = True
+    """Whether mixtures pick the task; otherwise the best class does, and theory says nothing."""
 
 
 def errors(metrics: Mapping[str, Any], tasks: int) -> Errors | None:
@@ -42,7 +44,9 @@ def errors(metrics: Mapping[str, Any], tasks: int) -> Errors | None:
     if not isinstance(kept, list) or len(kept) != tasks or not any(kept):
         return None
     names = {"bound": "bound", "sampled": "sampled_error", "expected": "expected_error", "measured": "measured_error"}
-    return Errors(**{name: np.array([_number(entry, key) for entry in kept]) for name, key in names.items()})
+    numbers = {name: np.array([_number(entry, key) for entry in kept]) for name, key in names.items()}
+    of_mixtures = [_number(entry, key) for entry in kept for key in ("bound", "log_determinant_ratio")]
+    return Errors(**numbers, by_mixtures=not np.isnan(of_mixtures).all())
 
 
 def _number(entry: Any, key: str) -> float:

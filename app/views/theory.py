@@ -30,16 +30,24 @@ def render() -> None:
     if found is None and tested is None:
         _none(card)
         return
-    explained(
-        "A run tells tasks apart by how [[likely|likelihood]] an image is under each task's [[mixture]] of "
-        "[[Gaussians|Gaussian]]. Theory says how often that fails *if tasks were these mixtures*. Here is what it "
-        "says, beside what happens, and why they differ."
-    )
+    explained(_MIXTURES if found is None or found.by_mixtures else _BEST_CLASS)
     if found is not None:
         _over_time(card, found)
     if tested is not None:
         measured = float("nan") if found is None else float(found.measured[-1])
         _which_fails(card, tested, measured)
+
+
+_MIXTURES = (
+    "A run tells tasks apart by how [[likely|likelihood]] an image is under each task's [[mixture]] of "
+    "[[Gaussians|Gaussian]]. Theory says how often that fails *if tasks were these mixtures*. Here is what it says, "
+    "beside what happens, and why they differ."
+)
+_BEST_CLASS = (
+    "This run picks the task of the class that fits an image best, and theory, which compares [[mixtures|mixture]] of "
+    "whole tasks, has no [[bound]] for that. What is [[expected|expected error]] of new images comes from training "
+    "images that were left out one by one, and can be had all the same."
+)
 
 
 def _none(card: RunCard) -> None:
@@ -75,8 +83,11 @@ def _over_time(card: RunCard, found: theory.Errors) -> None:
 
 
 def _alt(found: theory.Errors) -> str:
+    curves = {name: getattr(found, name) for name in figures.NAMES}
     return "; ".join(
-        f"{name} {', '.join(plots.percent(value, 1) for value in values)}" for name, values in vars(found).items()
+        f"{name} {', '.join(plots.percent(value, 1) for value in values)}"
+        for name, values in curves.items()
+        if not np.isnan(values).all()
     )
 
 

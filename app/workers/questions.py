@@ -143,16 +143,28 @@ _answers_kept: OrderedDict[tuple[Path, int, Settings], Answer] = OrderedDict()
 _lock = threading.Lock()
 
 
+def known(card: RunCard, settings: Settings) -> Answer | None:
+    """The answer, where it was given before."""
+    key = _key(card, settings)
+    with _lock:
+        if key not in _answers_kept:
+            return None
+        _answers_kept.move_to_end(key)
+        return _answers_kept[key]
+
+
+def _key(card: RunCard, settings: Settings) -> tuple[Path, int, Settings]:
+    return card.folder.resolve(), stamp(card.folder), settings
+
+
 def ask(card: RunCard, settings: Settings, tick: Callable[[], None]) -> Answer:
     """The answer, from a process beside the server; calls `tick` while waiting for one that was not given before.
 
     Raises UserError where the run cannot say, or the process fails.
     """
-    key = (card.folder.resolve(), stamp(card.folder), settings)
-    with _lock:
-        if key in _answers_kept:
-            _answers_kept.move_to_end(key)
-            return _answers_kept[key]
+    if given := known(card, settings):
+        return given
+    key = _key(card, settings)
     question = {"run": str(key[0]), "changed": key[1], "settings": settings.model_dump()}
     found = Answer.from_document(helper("answer_questions").ask(question, tick))
     with _lock:

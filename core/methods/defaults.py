@@ -249,6 +249,11 @@ class Defaults(nn.Module):
         """Each task's density in the space of `whitened`, if retrieval picks the likeliest there."""
         return None
 
+    def expected_error(self) -> float | None:
+        """Of picking the task of a new image, from training images that were left out; None where unknown."""
+        found = [kept.expected_error() for kept in self.kept]
+        return next((error for error in found if error is not None), None)
+
     def own_mixtures(self) -> list[GaussianMixture] | None:
         """Each task's density in the space of its own `in_own_space`, if retrieval picks the likeliest there."""
         return self.own_spaces.task_mixtures() if self.own_spaces else None

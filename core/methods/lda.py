@@ -22,7 +22,9 @@ class LinearDiscriminant(FrozenClassifier):
     def begin_task(self, task: int, classes: tuple[int, ...], generator: torch.Generator) -> None:
         super().begin_task(task, classes, generator)
         if task == 0:
-            self.shared_space = WhitenedRetriever("means", self.features, self.config, self.device)
+            self.shared_space = WhitenedRetriever(
+                "means", self.features, self.config, self.device, best_component_decides=True
+            )
 
     def end_task(self, task: int, inputs: Inputs) -> None:
         self.shared_space.fit(task, inputs.frozen, inputs.labels)

@@ -33,8 +33,12 @@ from core.retrieval.mixture import (
 )
 from core.retrieval.questions import SPHERES, Answer, Settings, Shares, spaces, unanswerable
 from core.retrieval.theory import sampled_error, union_bound
+from core.runs import formats
+from core.runs.schema import LEFT_OUT
 from core.runs.store import Run
 
+FOLDS = 10
+"""Parts of the kept training images that are left out one after another to expect the error on new images."""
 SAMPLES = 2000
 """Points drawn from all mixtures together: the sampled error is known to 1.1 points (one standard error)."""
 
@@ -49,6 +53,8 @@ class Recorded:
     """bool."""
     spaces: Mapping[str, np.ndarray]
     """float32 (images, width): 'frozen', and 'whitened' where the method has it."""
+    left_out: np.ndarray | None
+    """float32 (images, width): LEFT_OUT beside the whitened space; None for a run of an earlier version."""
     predictions: pa.Table
     """PREDICTION_COLUMNS of the undisturbed test images."""
     train_images: tuple[int, ...]
@@ -70,10 +76,16 @@ def read(run: Run) -> Recorded:
         label=_column(images, "label"),
         train=_column(images, "split") == "train",
         spaces=kept,
+        left_out=_left_out(run) if "whitened" in kept else None,
         predictions=predictions.filter(undisturbed),
         train_images=tuple(task.train_images for task in run.manifest.tasks),
         seed=run.manifest.seed,
     )
+
+
+def _left_out(run: Run) -> np.ndarray | None:
+    known = LEFT_OUT in formats.names_of_arrays(run.folder / "embeddings.npz")
+    return run.embeddings(LEFT_OUT).astype(np.float32) if known else None
 
 
 def ask(run: Run, settings: Settings) -> Answer:
@@ -98,7 +110,7 @@ def _answer(recorded: Recorded, settings: Settings) -> Answer:
     trained[list(settings.extra)] = True
     fitted, asked = _places(recorded, settings, trained, tested)
     owners, labels = recorded.task[trained], recorded.label[trained]
-    found = [_mixture(fitted[owners == task], labels[owners == task], settings, recorded.seed) for task in range(tasks)]
+    found = _fitted(fitted, owners, labels, tasks, settings, recorded.seed)
     mixtures = [mixture for mixture, _ in found]
     scores = log_likelihoods(mixtures, asked)
     ranked = np.sort(scores, axis=1)
@@ -117,12 +129,56 @@ def _answer(recorded: Recorded, settings: Settings) -> Answer:
         after=_shares(retrieved == true, right, scores, true, settings.shortlist),
         bound=union_bound(mixtures),
         sampled_error=sampled_error(mixtures, max(1, SAMPLES // tasks), recorded.seed),
+        expected_error=_expected(recorded, settings, trained, np.bincount(true, minlength=tasks)),
         components=[holding for _, holding in found],
         dimensions=mixtures[0].width,
         train_images=int(trained.sum()),
         run_train_images=sum(recorded.train_images[:tasks]),
         seconds=time.perf_counter() - began,
     )
+
+
+def _fitted(
+    x: np.ndarray, owners: np.ndarray, labels: np.ndarray, tasks: int, settings: Settings, seed: int
+) -> list[tuple[GaussianMixture, int]]:
+    """`_mixture` of each task's training images, of all x (n, dimensions)."""
+    return [_mixture(x[owners == task], labels[owners == task], settings, seed) for task in range(tasks)]
+
+
+def _expected(recorded: Recorded, settings: Settings, trained: np.ndarray, tests: np.ndarray) -> float | None:
+    """The error on new images: the training images (bool, of all images) are left out in parts, and retrieved.
+
+    Space and mixtures are fitted to the others. `tests` (tasks,) are the test images of each task, which count a task's
+    share of errors. An image that is alone in its class is not asked about, as nothing could be known of it.
+    """
+    if not settings.expect or (settings.space == "whitened" and recorded.left_out is None):
+        return None
+    rows, part = np.flatnonzero(trained), np.full(len(trained), -1)
+    part[rows] = _parts(recorded.label[rows], recorded.seed)
+    wrong, asked = np.zeros(len(tests)), np.zeros(len(tests))
+    for fold in range(FOLDS):
+        out, kept = part == fold, trained & (part != fold)
+        if not out.any():
+            continue
+        fitted, places = _places(recorded, settings, kept, out, left_out=True)
+        known = np.isfinite(places).all(1)
+        owners, true = recorded.task[kept], recorded.task[out][known]
+        found = _fitted(fitted, owners, recorded.label[kept], len(tests), settings, recorded.seed)
+        picked = log_likelihoods([mixture for mixture, _ in found], places[known]).argmax(1)
+        asked += np.bincount(true, minlength=len(tests))
+        wrong += np.bincount(true[picked != true], minlength=len(tests))
+    return float(np.average(wrong / asked, weights=tests)) if asked.all() else None
+
+
+def _parts(labels: np.ndarray, seed: int) -> np.ndarray:
+    """(n,) the part that each image is left out with, classes spread over all parts; −1 for one alone in its class."""
+    rng = np.random.default_rng(seed)
+    part = np.full(len(labels), -1)
+    for label in np.unique(labels):
+        members = np.flatnonzero(labels == label)
+        if len(members) > 1:
+            part[members] = rng.permutation(len(members)) % FOLDS
+    return part
 
 
 def _taking_part(recorded: Recorded, settings: Settings) -> tuple[int, pa.Table]:
@@ -158,10 +214,16 @@ def _scores(rows: pa.Table, tasks: int) -> np.ndarray | None:
 
 
 def _places(
-    recorded: Recorded, settings: Settings, trained: np.ndarray, tested: np.ndarray
+    recorded: Recorded, settings: Settings, trained: np.ndarray, tested: np.ndarray, *, left_out: bool = False
 ) -> tuple[np.ndarray, np.ndarray]:
-    """float64 (n, dimensions) of the training and of the test images, in the one space of all tasks."""
+    """float64 (n, dimensions) of the training images and of those asked about, in the one space of all tasks.
+
+    `left_out`: those asked about are training images, and lie where they would if the run had not seen them.
+    """
     fitted, asked = _in_space(recorded, settings.space, trained, tested)
+    if left_out and settings.space == "whitened":
+        assert recorded.left_out is not None
+        asked = recorded.left_out[tested].astype(np.float64)
     return (fitted, asked) if settings.mixture in SPHERES else _principal(fitted, asked, settings.dimensions)
 
 

@@ -29,6 +29,10 @@ class Kept:
     def load_shared(self, state: Mapping[str, Tensor]) -> None:
         """Take back what `shared_state` returned after the last finished task."""
 
+    def expected_error(self) -> float | None:
+        """Of picking the task of a new image by these, from training images that were left out; None where unknown."""
+        return None
+
     def answer_state(self) -> dict[str, Tensor]:
         """The part of what is shared that answering takes; small, where `shared_state` may be large."""
         return {}

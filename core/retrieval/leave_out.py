@@ -124,6 +124,11 @@ def temperature(scores: Tensor, own_class: Tensor) -> float | None:
     return float(_TEMPERATURES[losses.argmin()])
 
 
+def owners(rows: Sequence[Tensor]) -> Tensor:
+    """(rows of all tasks,): the task that each belongs to, of `rows` a task."""
+    return torch.cat([torch.full((len(own),), task, device=own.device) for task, own in enumerate(rows)])
+
+
 def sent_to(scores: Tensor, owners: Tensor, counts: Tensor, own_component: Tensor) -> np.ndarray:
     """(tasks,) the share of left-out images, all of the newest task, that would be sent to each task.
 
@@ -142,6 +147,35 @@ def sent_to(scores: Tensor, owners: Tensor, counts: Tensor, own_component: Tenso
     totals = torch.stack([weights[:, owners == task].sum(1) for task in range(tasks)], dim=1)
     found = (by_task - totals.log()).argmax(1)
     return (torch.bincount(found, minlength=tasks).double() / len(found)).float().cpu().numpy()
+
+
+def sent_by_best(scores: Tensor, owners: Tensor) -> np.ndarray:
+    """(tasks,) as `sent_to`, for methods that pick the task of the best class, whatever else the task has.
+
+    `scores` (n, classes) of left-out images, NaN for those that cannot be; `owners` (classes,) the task of each class.
+    """
+    tasks = int(owners.max()) + 1
+    known = ~scores.isnan().any(1)
+    if not known.any():
+        return np.full(tasks, np.nan, np.float32)
+    found = owners[scores[known].argmax(1)]
+    return (torch.bincount(found, minlength=tasks).double() / len(found)).float().cpu().numpy()
+
+
+def left_out_places(scores: Tensor, class_means: Tensor) -> Tensor:
+    """(n, dimensions) where images would lie in a space, as seen from its class means, had the space not seen them.
+
+    `scores` (n, classes) are those of `left_out_scores` for class means, `class_means` (classes, dimensions) the means
+    in the space. Leaving an image out turns and stretches the space, for each image in another way. What stays the same
+    for all is what an image's distances say: so its place is the one whose −½‖place − mean‖² differ between classes as
+    its scores do. With classes − 1 dimensions there is exactly one (our definition); with fewer, the nearest.
+    NaN for an image that cannot be left out.
+    """
+    centre, scores = class_means.double().mean(0), scores.double()
+    means = class_means.double() - centre
+    halves = means.square().sum(1) / 2
+    wanted = scores - scores.mean(1, keepdim=True) + halves - halves.mean()
+    return wanted @ torch.linalg.pinv(means).T + centre
 
 
 def expected_error(sent: Sequence[np.ndarray | None]) -> float | None:

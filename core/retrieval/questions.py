@@ -47,6 +47,8 @@ class Settings(Section):
     """k of recall@k."""
     after_task: int | None = Field(None, ge=0)
     """Only tasks up to this one take part; None: all."""
+    expect: bool = True
+    """Whether the error on new images is expected too, which takes ten fits beside the one that answers."""
     extra: tuple[int, ...] = Field((), max_length=100)
     """Test images that are fitted beside the training images of their class, as if they had been kept; they are then
     not asked about."""
@@ -92,6 +94,9 @@ class Answer:
     """Union–Bhattacharyya bound on the error of retrieval, if images came from the mixtures; may exceed 1."""
     sampled_error: float
     """Error of retrieval on images drawn from the mixtures."""
+    expected_error: float | None
+    """Error of retrieval on new images, from training images that were left out, tasks counted as the test images count
+    them. None where it was not asked for, or cannot be known."""
     components: list[int]
     """A task: those that are the likeliest one for some training image of it."""
     dimensions: int
@@ -122,7 +127,8 @@ class Answer:
     def summary(self) -> dict[str, Any]:
         """What people and scripts read, without one row per image: shares, theory, confusion, images that changed."""
         changed = {name: self.image[getattr(self, name)] for name in ("became_right", "became_wrong", "moved")}
-        names = ("bound", "sampled_error", "components", "dimensions", "train_images", "run_train_images", "seconds")
+        theory, fitted = ("expected_error", "bound", "sampled_error"), ("components", "dimensions")
+        names = (*theory, *fitted, "train_images", "run_train_images", "seconds")
         shares = {"as_trained": vars(self.before), "what_if": vars(self.after)}
         return shares | {name: getattr(self, name) for name in names} | {"confusion": self.confusion} | changed
 

@@ -31,7 +31,15 @@ from torch.nn.utils.rnn import pad_sequence
 from core.config import RunConfig
 from core.retrieval import own_left_out
 from core.retrieval.kept import Kept
-from core.retrieval.leave_out import expected_error, left_out_scores, sent_to, temperature
+from core.retrieval.leave_out import (
+    expected_error,
+    left_out_places,
+    left_out_scores,
+    owners,
+    sent_by_best,
+    sent_to,
+    temperature,
+)
 from core.retrieval.mixture import (
     GaussianMixture,
     Mixture,
@@ -72,7 +80,16 @@ class _Place(NamedTuple):
 class WhitenedRetriever(Kept):
     """Scores tasks, and classes, of frozen features (n, features). Class numbers follow the order of the tasks."""
 
-    def __init__(self, clustering: Clustering, features: int, config: RunConfig, device: torch.device) -> None:
+    def __init__(
+        self,
+        clustering: Clustering,
+        features: int,
+        config: RunConfig,
+        device: torch.device,
+        best_component_decides: bool = False,
+    ) -> None:
+        """`best_component_decides`: the method picks the task of the likeliest component, not the likeliest task."""
+        self.best_component_decides = best_component_decides
         self.clustering, self.settings, self.seed, self.device = clustering, config.retrieval, config.seed, device
         self.pooled = PooledCovariance(features, device)
         self.coded: list[CodedMeans] = []
@@ -130,13 +147,24 @@ class WhitenedRetriever(Kept):
         if self.tasks == 1:
             return np.ones(1, np.float32)
         scores = self._left_out(x, own_class, torch.cat(self.means), own_component)
-        owners = torch.cat([torch.full_like(count, task) for task, count in enumerate(self.counts)])
-        return sent_to(scores, owners, torch.cat(self.counts), own_component.number)
+        if self.best_component_decides:
+            weights = torch.cat([count / count.sum() for count in self.counts])
+            return sent_by_best(scores + weights.log(), owners(self.means))
+        return sent_to(scores, owners(self.means), torch.cat(self.counts), own_component.number)
 
     def _too_sure(self, x: Tensor, own_class: _Place) -> float:
         """The temperature of class scores, from images x of the newest task, left out, among all classes seen."""
         scores = self._left_out(x, own_class, torch.cat(self.class_means), own_class)
         return temperature(scores, own_class.number) or self.temperature
+
+    def left_out_places(self, x: Tensor, labels: Tensor, class_images: Tensor) -> Tensor:
+        """(n, dimensions) where training images x (n, features) of any task would lie if the space had not seen them.
+
+        `labels` (n,) are their classes, and `class_images` (n,) how many images of that class were trained on.
+        """
+        own = _Place(labels.to(self.device), class_images.to(self.device))
+        class_means = torch.cat(self.class_means)
+        return left_out_places(self._left_out(x, own, class_means, own), self.whitening(class_means)).float()
 
     def _left_out(self, x: Tensor, own_class: _Place, means: Tensor, own: _Place) -> Tensor:
         """(n, means): `left_out_scores` of images x, which lie in `own` among `means`."""

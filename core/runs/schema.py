@@ -10,7 +10,7 @@ answer.safetensors   what is needed, beside the task folders, to answer for a ne
 predictions.parquet  PREDICTION_COLUMNS, one row per (after_task, test image of a task seen so far); where the run asked
                      for corruptions, also one per corruption and test image, after the last task
 images.parquet       IMAGE_COLUMNS, one row per image: all test images, and some training images
-embeddings.npz       float16 (images, width), one array per space, aligned with images.parquet
+embeddings.npz       float16 (images, width), one array per space and LEFT_OUT, aligned with images.parquet
 projection.parquet   PROJECTION_COLUMNS, one row per (space, after_task, image)
 evidence.npz         core.runs.evidence.RecordedEvidence, one array per field: what in a test image speaks for its true
                      task rather than for another, in nats by patch and by block; for methods with a whitened space,
@@ -200,3 +200,7 @@ EMBEDDING_SPACES = ("frozen", "own", "retrieved", "whitened")
 """frozen: the final CLS embedding without an adapter. own: with the adapters of the image's own task (for one shared
 model: with the final model). retrieved: with the adapters of the retrieved task. whitened: the frozen features after
 whitening, on the directions in which class means differ."""
+LEFT_OUT = "whitened_left_out"
+"""Beside the space `whitened`: where images would lie there if it had never seen them (core.retrieval.leave_out), so
+test images lie where they do. NaN for a training image that is alone in its class. Not there in runs made before 30
+November 2026: they cannot say what other retrieval in that space would do with new images."""

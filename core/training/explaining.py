@@ -107,7 +107,10 @@ class RunImages:
         return plan(self.stream, config.record.train_per_class)
 
     def image(self, number: int) -> ImageSet:
-        """Row `number` of images.parquet, alone in its set. Raises UserError when there is no such image."""
+        """Row `number` of images.parquet, alone in its set. Raises UserError when there is no such image.
+
+        Training images are found by their names: versions differ in which of them they keep.
+        """
         count = self.run.images().num_rows
         if not 0 <= number < count:
             raise UserError(f"There is no image {number} in run {self.run.name}: it has 0 to {count - 1}.")
@@ -116,7 +119,9 @@ class RunImages:
             if place < kept.tests:
                 return task.test.subset([place])
             if place < kept.images:
-                return task.train.subset(kept.train_rows[[place - kept.tests]])
+                name = self.run.images()["name"][number].as_py()
+                if name in task.train.names:
+                    return task.train.subset([task.train.names.index(name)])
         raise UserError(f"Image {number} of run {self.run.name} is not in its stream.")
 
 

@@ -1,7 +1,7 @@
 """What a run keeps for people to look at: images, their thumbnails, their embeddings in every space, and their map.
 
-All test images are kept, and the first few training images of each class. Images are numbered task by task, with a
-task's test images before its training images, so the images that were seen up to task t come first.
+All test images are kept, and a few training images of each class, spread evenly over it. Images are numbered task by
+task, with a task's test images before its training images, so the images that were seen up to task t come first.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from core.evaluation.evaluator import Evaluator
 from core.methods.base import PAST_IS_FROZEN, Method
 from core.methods.inputs import Inputs, Memo
 from core.projection import projection_table
-from core.runs.schema import IMAGE_COLUMNS
+from core.runs.schema import IMAGE_COLUMNS, LEFT_OUT
 from core.runs.sprites import cell_side, write_sprites
 from core.training.encoding import EncodedImages
 
@@ -31,6 +31,8 @@ class Kept:
     first: int
     tests: int
     train_rows: np.ndarray
+    class_images: np.ndarray
+    """(train_rows,): how many training images the class of each has."""
 
     @property
     def images(self) -> int:
@@ -38,16 +40,26 @@ class Kept:
 
 
 def plan(stream: Stream, train_per_class: int) -> list[Kept]:
-    """Which images are kept, task by task."""
+    """Which images are kept, task by task.
+
+    Training images are spread evenly over their class, because neighbours may be alike (digits come writer by writer),
+    and errors on new images are expected from them. Runs made before 30 November 2026 kept the first ones.
+    """
     kept: list[Kept] = []
     first = 0
     for task in stream.tasks:
-        rows = np.concatenate(
-            [np.flatnonzero(task.train.labels == label)[:train_per_class] for label in task.classes]
-        ).astype(np.int64)
-        kept.append(Kept(task.index, first, len(task.test), rows))
+        members = [np.flatnonzero(task.train.labels == label) for label in task.classes]
+        rows = np.concatenate([_spread(own, train_per_class) for own in members]).astype(np.int64)
+        class_images = np.bincount(task.train.labels)[task.train.labels[rows]]
+        kept.append(Kept(task.index, first, len(task.test), rows, class_images))
         first += kept[-1].images
     return kept
+
+
+def _spread(rows: np.ndarray, most: int) -> np.ndarray:
+    """At most so many of `rows`, evenly spread."""
+    count = min(most, len(rows))
+    return rows[np.arange(count) * len(rows) // max(count, 1)]
 
 
 @dataclass
@@ -151,6 +163,25 @@ class Recorder:
         elif PAST_IS_FROZEN not in self.method.promises:
             del joined["retrieved"]
         return joined
+
+    @torch.no_grad()
+    def left_out(self) -> dict[str, np.ndarray]:
+        """LEFT_OUT: where each kept image would lie in the whitened space if that had never seen it, at the run's end.
+
+        (kept images, dimensions); test images lie where they do. NaN for a training image that is alone in its class.
+        Empty for methods without that space.
+        """
+        space = self.method.shared_space
+        if space is None:
+            return {}
+        parts = []
+        for watch in self.watches:
+            (_, tests), (data, train) = self._seen(watch)
+            labels, images = torch.as_tensor(data.labels), torch.from_numpy(watch.kept.class_images)
+            parts.append(space.whitening(self.method.shared_features(tests)))
+            if len(data):
+                parts.append(space.left_out_places(self.method.shared_features(train), labels, images))
+        return {LEFT_OUT: torch.cat(parts).cpu().numpy()}
 
     def _retrieved(self, watch: Watch, own: np.ndarray, tests: np.ndarray) -> np.ndarray:
         """Like `own`, but test images go through the adapters of the task that was retrieved for them."""

@@ -340,7 +340,7 @@ class _Session:
         dial = self._dial()
         self.writer.finish(
             images=images,
-            embeddings=spaces,
+            embeddings={**spaces, **self.recorder.left_out()},
             projection=projection,
             metrics={**self._metrics(run, tables, shifts), "dial": dial and dial.as_dict()},
             disturbed=disturbed,

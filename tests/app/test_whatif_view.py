@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +12,7 @@ from streamlit.testing.v1 import AppTest
 from app.reading import cards
 from app.reading.cards import RECORDED_RUNS, RunCard
 from app.shell import address
+from app.views import whatif
 from app.workers import questions
 from app.workers.helper import Helper, helper
 from core.errors import UserError
@@ -111,11 +112,11 @@ def test_the_page_tells_what_the_run_did_and_what_would_be(worker: Helper) -> No
         "Right task retrieved": f"{found.after.retrieval:.1%}",
         "Accuracy": f"{found.after.accuracy:.1%}",
         "Right task among 2": f"{found.after.recall:.1%}",
-        "Bound on the error": f"{found.bound:.1%}",
-        "Error of the mixtures": f"{found.sampled_error:.1%}",
         "Measured error": f"{1 - found.after.retrieval:.1%}",
+        "Expected error": f"{found.expected_error:.1%}",
     }
     text = said(literal)
+    assert f"If tasks were the mixtures, the error would be **{found.sampled_error:.1%}**" in text
     assert f"**{found.became_wrong.sum():,}** became wrong" in text
     assert "**200** kept training images of these tasks, so it differs from the run, which saw **1,438**" in text
 
@@ -154,20 +155,20 @@ def test_a_cell_of_the_matrix_lists_its_images(worker: Helper) -> None:
 def test_a_bound_that_says_nothing_is_called_vacuous(tasks: int, worker: Helper) -> None:
     """Above 1 − 1/T, the error of guessing."""
     found = questions.ask(CARD, Settings(after_task=4), lambda: None)
-    document = found.document() | {"components": [1] * tasks}
     for bound, called in ((1 - 1 / tasks - 0.01, False), (1 - 1 / tasks, True), (3.1, True)):
-        path = json.dumps(document | {"bound": bound})
+        said = whatif._in_theory(replace(found, components=[1] * tasks, bound=bound))
+        assert ("no less than guessing" in said) is called and (f"**{bound:.1%}**" in said) is not called
 
-        def script(text: str) -> None:
-            import json
 
-            from app.views import whatif as view
-            from core.retrieval.questions import Answer, Settings
-
-            view._tiles(Answer.from_document(json.loads(text)), Settings())
-
-        test = AppTest.from_function(script, args=(path,)).run()
-        assert (tiles(test)["Bound on the error"] == "vacuous") is called and not test.exception
+def test_what_to_expect_of_new_images_is_said_only_where_the_run_knows(
+    worker: Helper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the run's own space that is where the kept training images would lie had it never seen them."""
+    settings = Settings(after_task=4, mixture="means")
+    kept = questions.ask(CARD, settings, lambda: None)
+    assert tiles(shown(run=DEMO, mixture="means"))["Expected error"] == f"{kept.expected_error:.1%}"
+    monkeypatch.setitem(questions._answers_kept, questions._key(CARD, settings), replace(kept, expected_error=None))
+    assert tiles(shown(run=DEMO, mixture="means"))["Expected error"] == "unknown"
 
 
 def test_answers_are_kept_by_settings_and_version_of_the_run(worker: Helper, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from core.retrieval.leave_out import expected_error, left_out_scores, sent_to, temperature
+from core.config import RunConfig
+from core.methods.ncm import ClassMeans
+from core.retrieval.leave_out import expected_error, left_out_scores, owners, sent_by_best, sent_to, temperature
+from core.retrieval.scores import WhitenedRetriever
 from core.retrieval.space import PooledCovariance
 
 
@@ -90,6 +93,55 @@ def test_shares_count_each_image_once_and_take_it_out_of_its_weight():
     sent = sent_to(scores, torch.tensor([0, 1, 1]), torch.tensor([4, 3, 1]), torch.tensor([1, 1, 2]))
     assert sent.tolist() == [0.5, 0.5] and sent.dtype == np.float32
     assert np.isnan(sent_to(scores[2:], torch.tensor([0, 1, 1]), torch.tensor([4, 3, 1]), torch.tensor([2]))).all()
+
+
+def test_where_the_best_class_decides_its_task_is_picked_whatever_else_is_in_it():
+    of = owners([torch.zeros(2, 3), torch.zeros(2, 3)])
+    assert of.tolist() == [0, 0, 1, 1]
+    scores = torch.tensor([[0.0, -50.0, -0.5, -0.5], [-3.0, -4.0, -9.0, -0.5], [float("nan")] * 4])
+    assert sent_by_best(scores, of).tolist() == [0.5, 0.5]
+    assert sent_to(scores[:1], of, torch.tensor([2, 1, 1, 1]), torch.tensor([0])).tolist() == [0, 1]
+    assert np.isnan(sent_by_best(scores[2:], of)).all()
+
+
+def _tasks(seed: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """Images (n, 5) and classes of two tasks with two classes each that overlap."""
+    generator = torch.Generator().manual_seed(seed)
+    centres = torch.randn(4, 5, generator=generator)
+    classes = [torch.tensor([first, first + 1]).repeat_interleave(9) for first in (0, 2)]
+    return [(centres[labels] + torch.randn(len(labels), 5, generator=generator), labels) for labels in classes]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_nearest_class_means_without_an_image_are_what_is_compared(seed):
+    (first, of_first), (x, labels) = _tasks(seed)
+    kept = ClassMeans(torch.device("cpu"))
+    kept.add([first[of_first == label].mean(0) for label in (0, 1)], first, of_first)
+    kept.add([x[labels == label].mean(0) for label in (2, 3)], x, labels)
+    found = []
+    for image in range(len(x)):
+        rest = torch.arange(len(x)) != image
+        again = torch.stack([x[rest & (labels == label)].mean(0) for label in (2, 3)])
+        means = torch.cat([kept.tasks[0], again])
+        found.append(int(torch.cdist(x[image : image + 1], means).argmin()) // 2)
+    assert kept.sent[1].tolist() == pytest.approx((np.bincount(found, minlength=2) / len(x)).tolist())
+    assert 0 < kept.expected_error() < 0.5 and ClassMeans(torch.device("cpu")).expected_error() is None
+    alone = ClassMeans(torch.device("cpu"))
+    alone.add([first[0]], first[:1], of_first[:1])
+    assert alone.expected_error() is None, "of an image alone in its class nothing is known"
+
+
+def test_a_discriminant_is_asked_by_its_best_class_and_is_the_same_for_being_asked():
+    plain, asked = (
+        WhitenedRetriever("means", 5, RunConfig(), torch.device("cpu"), best_component_decides=best)
+        for best in (False, True)
+    )
+    for task, (x, labels) in enumerate(_tasks(1)):
+        plain.fit(task, x, labels)
+        asked.fit(task, x, labels)
+    new = torch.randn(20, 5, generator=torch.Generator().manual_seed(9))
+    assert torch.equal(plain.class_scores(new), asked.class_scores(new))
+    assert asked.sent[1].sum() == pytest.approx(1) and 0 < asked.expected_error() < 0.6
 
 
 class TestExpectedError:

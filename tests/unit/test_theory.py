@@ -367,7 +367,19 @@ class TestRuns:
         assert main(["show", str(run.folder)]) == 0
         assert "error of picking the task" in capsys.readouterr().out
 
-    @pytest.mark.parametrize(("method", "mode"), [("joint", "whitened"), ("lda", "whitened"), ("proteus", "oracle")])
+    @pytest.mark.parametrize("method", ["lda", "ncm"])
+    def test_whose_best_class_decides_expect_an_error_and_have_no_bound(self, method, tmp_path, capsys):
+        run = train(tmp_path, method)
+        for task, entry in enumerate(run.metrics["theory"]):
+            assert entry["bound"] is None and entry["sampled_error"] is None and entry["separation"] is None
+            assert entry == run.task(task).done.theory
+        assert run.metrics["expected_retrieval_error"] == entry["expected_error"] > 0
+        assert entry["expected_error"] == pytest.approx(entry["measured_error"], abs=0.15)
+        assert run.metrics["bound_retrieval_error"] is None
+        assert main(["show", str(run.folder)]) == 0
+        assert f"{entry['expected_error']:.3f}" in capsys.readouterr().out.split("error of picking the task")[1]
+
+    @pytest.mark.parametrize(("method", "mode"), [("joint", "whitened"), ("ranpac", "whitened"), ("proteus", "oracle")])
     def test_without_mixtures_that_pick_the_task_keep_none(self, tmp_path, capsys, method, mode):
         run = train(tmp_path, method, retrieval={"mode": mode})
         assert run.metrics["theory"] == [None] * 5

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import open_clip
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -20,13 +21,15 @@ from PIL import Image
 from core.config import RunConfig, validate
 from core.errors import UserError
 from core.methods import method_names
+from core.runs import formats
 from core.runs.evidence import read_evidence
 from core.runs.jobs import format_toml
-from core.runs.schema import PREDICTION_COLUMNS
+from core.runs.schema import LEFT_OUT, PREDICTION_COLUMNS
 from core.runs.store import Run
 from core.training import progress
 from core.training.device import OVERRIDE, autocast, explained_precision, pick_device, pick_precision
 from core.training.encoding import Encodings
+from core.training.explaining import RunImages
 from core.training.inference import predict_images
 from core.training.run import resume_run, start_run
 from tests.unit.learning import TRAINED
@@ -386,6 +389,36 @@ def test_adapters_move_the_embedding_and_the_frozen_space_does_not(folder, tmp_p
     run = train(folder, tmp_path, training={"epochs": 5})
     assert not np.allclose(run.embeddings("own"), run.embeddings("frozen"), atol=1e-2)
     assert run.embeddings("whitened").shape[1] == 5, "six classes differ in five directions"
+
+
+@pytest.mark.parametrize(("method", "mode"), [("proteus", "whitened"), ("proteus", "kmeans"), ("lda", "whitened")])
+def test_kept_images_have_a_place_in_the_whitened_space_as_if_it_had_never_seen_them(folder, tmp_path, method, mode):
+    run = train(folder, tmp_path, method, retrieval={"mode": mode})
+    known, unseen = (run.embeddings(name).astype(float) for name in ("whitened", LEFT_OUT))
+    images = run.images().to_pandas()
+    trained = (images["split"] == "train").to_numpy()
+    np.testing.assert_array_equal(known[~trained], unseen[~trained])
+    labels = images["label"].to_numpy()
+    centres = np.stack([known[trained & (labels == label)].mean(0) for label in range(6)])[labels]
+    near, far = (np.linalg.norm(places - centres, axis=1)[trained].mean() for places in (known, unseen))
+    assert near < far < 50 * near, "without itself an image lies farther from its class"
+
+
+def test_a_run_of_one_model_has_no_such_place(folder, tmp_path):
+    assert LEFT_OUT not in formats.names_of_arrays(train(folder, tmp_path, "joint").folder / "embeddings.npz")
+
+
+def test_kept_training_images_are_spread_over_their_class_and_are_found_again(folder, tmp_path):
+    """By their names, so also in the run of an earlier version, which kept the first ones."""
+    run = train(folder, tmp_path, "lda")
+    names = run.images()["name"].to_pylist()
+    assert [Path(name).name for name in names[8:14]] == 2 * ["0.png", "3.png", "6.png"]
+    assert RunImages(run).image(9).names == (names[9],)
+    path = run.folder / "images.parquet"
+    table = pq.read_table(path)
+    names[9] = names[9].replace("3.png", "1.png")
+    pq.write_table(table.set_column(table.column_names.index("name"), "name", pa.array(names)), path)
+    assert RunImages(Run(run.folder)).image(9).names == (names[9],)
 
 
 @pytest.mark.parametrize(
