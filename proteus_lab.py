@@ -562,14 +562,17 @@ class WhatIf:
 
     @property
     def shares(self) -> pd.DataFrame:
-        """Shares of the test images, as trained and with the other retrieval; then theory."""
+        """Shares of the test images, as trained and with the other retrieval; what is expected of new ones; theory."""
         before, after = self.answer.before, self.answer.after
+        expected = self.answer.expected_error
         rows = {
             "right task retrieved": (before.retrieval, after.retrieval),
             "accuracy": (before.accuracy, after.accuracy),
             "right task on the shortlist": (before.recall, after.recall),
-            "bound on the error of picking the task": (float("nan"), self.answer.bound),
-            "expected error of picking the task": (float("nan"), self.answer.sampled_error),
+            "error of picking the task": (1 - before.retrieval, 1 - after.retrieval),
+            "expected of new images": (float("nan"), float("nan") if expected is None else expected),
+            "if tasks were the mixtures": (float("nan"), self.answer.sampled_error),
+            "bound, if tasks were the mixtures": (float("nan"), self.answer.bound),
         }
         return _pandas().DataFrame.from_dict(rows, orient="index", columns=["as trained", "what if"])
 

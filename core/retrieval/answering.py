@@ -37,8 +37,9 @@ from core.runs import formats
 from core.runs.schema import LEFT_OUT
 from core.runs.store import Run
 
-FOLDS = 10
-"""Parts of the kept training images that are left out one after another to expect the error on new images."""
+FOLDS, FEWER_FOLDS, MANY = 10, 5, 4000
+"""Parts of the kept training images that are left out one after another to expect the error on new images. Five where
+images are many: a fifth of them more or less is then little, and each part takes long."""
 SAMPLES = 2000
 """Points drawn from all mixtures together: the sampled error is known to 1.1 points (one standard error)."""
 
@@ -154,9 +155,10 @@ def _expected(recorded: Recorded, settings: Settings, trained: np.ndarray, tests
     if not settings.expect or (settings.space == "whitened" and recorded.left_out is None):
         return None
     rows, part = np.flatnonzero(trained), np.full(len(trained), -1)
-    part[rows] = _parts(recorded.label[rows], recorded.seed)
+    folds = FOLDS if len(rows) <= MANY else FEWER_FOLDS
+    part[rows] = _parts(recorded.label[rows], folds, recorded.seed)
     wrong, asked = np.zeros(len(tests)), np.zeros(len(tests))
-    for fold in range(FOLDS):
+    for fold in range(folds):
         out, kept = part == fold, trained & (part != fold)
         if not out.any():
             continue
@@ -170,14 +172,14 @@ def _expected(recorded: Recorded, settings: Settings, trained: np.ndarray, tests
     return float(np.average(wrong / asked, weights=tests)) if asked.all() else None
 
 
-def _parts(labels: np.ndarray, seed: int) -> np.ndarray:
+def _parts(labels: np.ndarray, folds: int, seed: int) -> np.ndarray:
     """(n,) the part that each image is left out with, classes spread over all parts; −1 for one alone in its class."""
     rng = np.random.default_rng(seed)
     part = np.full(len(labels), -1)
     for label in np.unique(labels):
         members = np.flatnonzero(labels == label)
         if len(members) > 1:
-            part[members] = rng.permutation(len(members)) % FOLDS
+            part[members] = rng.permutation(len(members)) % folds
     return part
 
 

@@ -42,6 +42,7 @@ def test_another_mixture_changes_the_numbers_and_an_image_that_changed_its_mind_
     page.get_by_role("radio", name="Literal").click()
     answered(page, f"{found.after.retrieval:.1%}")
     assert tile(page, "Measured error").inner_text() == f"{1 - found.after.retrieval:.1%}"
+    tile(page, "Expected error").filter(has_text=f"{found.expected_error:.1%}").wait_for(timeout=90_000)
     assert query(page) == {"run": DEMO, "space": "frozen", "mixture": "dp-gmm"}
     assert f"{int(found.became_wrong.sum())} became wrong" in page.get_by_test_id("stMain").inner_text()
 

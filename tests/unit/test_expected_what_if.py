@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from core.config import RunConfig
+from core.retrieval import answering
 from core.retrieval.answering import FOLDS, Recorded, answer, read
 from core.retrieval.leave_out import left_out_places
 from core.retrieval.questions import Settings
@@ -119,6 +120,15 @@ def test_runs_of_earlier_versions_cannot_say_for_their_own_space():
     recorded = replace(made(0.35), left_out=None)
     assert answer(recorded, Settings()).expected_error is None
     assert answer(recorded, Settings(space="frozen")).expected_error is not None
+
+
+def test_many_images_are_left_out_in_fewer_parts(monkeypatch):
+    recorded, settings = made(0.35), Settings(space="frozen", mixture="means")
+    in_ten = answer(recorded, settings).expected_error
+    monkeypatch.setattr(answering, "MANY", 0)
+    monkeypatch.setattr(answering, "FEWER_FOLDS", 2)
+    in_two = answer(recorded, settings).expected_error
+    assert in_two != in_ten == pytest.approx(in_two, abs=0.15)
 
 
 def test_an_image_alone_in_its_class_is_not_asked_about():
