@@ -50,6 +50,21 @@ _BEST_CLASS = (
 )
 
 
+_CURVES = (
+    "the share of images that are sent to a wrong task, after each task: as measured on test images, as "
+    "[[expected|expected error]] from training images that were left out one by one, and as theory has it. A "
+    "[[bound]] that is no better than guessing is left out.",
+    "how far the dotted lines lie below the others, and whether *expected* follows *measured*.",
+    "a proof about the mixtures is no promise about images; images that were left out are.",
+)
+_CURVES_OF_CLASSES = (
+    "the share of images that are sent to a wrong task, after each task: as measured on test images, and as "
+    "[[expected|expected error]] from training images.",
+    "whether *expected* follows *measured*, and where it falls behind.",
+    "it was known before any test image was seen, and costs no image that could be learned from.",
+)
+
+
 def _none(card: RunCard) -> None:
     other = next((each for each in available()[:20] if each.ready and theory.errors(metrics(each), each.tasks)), None)
     message = f"“{layout.plain(card.title)}” keeps no mixtures of its tasks, so there is no theory to compare with."
@@ -68,13 +83,7 @@ def _over_time(card: RunCard, found: theory.Errors) -> None:
     plots.draw(figure, key=f"theory-{card.name}", alt="Images sent to a wrong task after each task: " + _alt(found))
     if not any(np.isfinite(each[1:]).any() for each in (found.expected, found.bound, found.sampled)):
         st.markdown("This run was trained before an error was expected for its kind of retrieval: train it anew.")
-    caption(
-        "the share of images that are sent to a wrong task, after each task: as measured on test images, as "
-        "[[expected|expected error]] from training images that were left out one by one, and as theory has it. A "
-        "[[bound]] that is no better than guessing is left out.",
-        "how far the dotted lines lie below the others, and whether *expected* follows *measured*.",
-        "a proof about the mixtures is no promise about images; images that were left out are.",
-    )
+    caption(*(_CURVES if found.by_mixtures else _CURVES_OF_CLASSES))
     save_figure(
         lambda ground: figures.error_curves(found, ground, at=after),
         "The share of images sent to a wrong task: measured, expected of new images, and as theory has it.",

@@ -97,5 +97,14 @@ def test_a_run_without_mixtures_names_the_next_click(run):
     assert "keeps no mixtures" in said(shown(run=run))
 
 
-def test_lda_shows_its_tasks_without_a_bound():
-    assert "Which assumption fails" in " ".join(each.value for each in shown(run="lda-split-digits").subheader)
+def test_lda_expects_an_error_of_its_best_classes_and_has_no_bound():
+    card = run_card(RECORDED_RUNS / "lda-split-fashion", True)
+    found = theory.errors(metrics(card), card.tasks)
+    assert not found.by_mixtures and np.isnan(found.bound).all()
+    assert np.abs(found.expected - found.measured).max() < 0.05
+    test = shown(run="lda-split-fashion")
+    assert "Which assumption fails" in " ".join(each.value for each in test.subheader)
+    text = said(test)
+    assert "the class that fits an image best" in text and "The bound of theory" not in text
+    assert f"**{found.expected[-1]:.1%}** was expected of new images" in text
+    assert theory.errors(metrics(run_card(RECORDED_RUNS / RUN, True)), 5).by_mixtures

@@ -25,7 +25,7 @@ from core.training.run import start_run
 from tests.benchmarks.methods import Told
 
 RECORDED = Path(__file__).resolve().parents[2] / "assets" / "runs"
-ASKED = ("proteus-split-digits", "proteus-split-fashion", "lda-split-fashion")
+ASKED = ("proteus-split-digits", "proteus-split-fashion", "lda-split-digits", "lda-split-fashion")
 STREAMS = {
     "split-digits": ({}, None),
     "split-fashion": ({}, None),
