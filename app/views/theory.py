@@ -44,8 +44,8 @@ _MIXTURES = (
     "beside what happens, and why they differ."
 )
 _BEST_CLASS = (
-    "This run picks the task of the class that fits an image best, and theory, which compares [[mixtures|mixture]] of "
-    "whole tasks, has no [[bound]] for that. What is [[expected|expected error]] of new images comes from training "
+    "This run picks the task of the class that fits an image best, and theory, which compares mixtures of "
+    "whole tasks, has no bound for that. What is expected of new images comes from training "
     "images that were left out one by one, and can be had all the same."
 )
 
@@ -59,7 +59,7 @@ _CURVES = (
 )
 _CURVES_OF_CLASSES = (
     "the share of images that are sent to a wrong task, after each task: as measured on test images, and as "
-    "[[expected|expected error]] from training images.",
+    "expected from training images that were left out one by one.",
     "whether *expected* follows *measured*, and where it falls behind.",
     "it was known before any test image was seen, and costs no image that could be learned from.",
 )
