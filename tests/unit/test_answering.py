@@ -47,7 +47,7 @@ def test_the_runs_own_recipe_gives_the_runs_own_answers(recorded: Recorded) -> N
 
 def test_the_literal_recipe_in_the_frozen_space_retrieves_badly(recorded: Recorded) -> None:
     literal = answer(recorded, Settings(space="frozen", mixture="dp-gmm"))
-    assert literal.after.retrieval < 0.7 < 0.95 < answer(recorded, Settings(mixture="means")).after.retrieval
+    assert literal.after.retrieval < 0.85 < 0.95 < answer(recorded, Settings(mixture="means")).after.retrieval
     assert literal.after.retrieval > 0.25, "better than guessing among five tasks"
 
 
