@@ -7,11 +7,13 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from app.figures import plots
+from app.figures import plots, svg
 from app.figures.palette import Theme, colours
-from core.sweep.ablations import Row
+from core.sweep.ablations import MEASURES, Row, Study, rows
 from core.sweep.summary import Interval
 
+DRAWN = {key: MEASURES[key] for key in ("task_aware_accuracy", "final_accuracy", "retrieval_accuracy")}
+"""The measures that are drawn."""
 _APART = 0.22
 """Between the marks of a row, of its height."""
 _LETTERS = 24
@@ -42,6 +44,16 @@ def differences(shown: Sequence[Row], measures: Mapping[str, str], ground: Theme
         "yaxis": layout["yaxis"] | rows,
     }  # fmt: skip
     return {"data": traces, "layout": layout}
+
+
+def sheet(study: Study) -> str:
+    """The study's parts as an SVG of its own, for the documentation."""
+    caption = f"What each part of Proteus is worth: {study.title}."
+    notes = (
+        f"{study.about} Points more than the full method on the same seed; lines are 95% intervals over seeds.",
+        study.command,
+    )
+    return svg.sheet(differences([row for row in rows(study) if row.is_part], DRAWN, "light"), caption, notes)
 
 
 def _intervals(found: Sequence[Interval], heights: Sequence[float], colour: str) -> dict[str, Any]:

@@ -22,6 +22,8 @@ _LETTER, _LINE = 6.4, 17
 """About how wide a letter of 12 units is, and how far lines of text lie apart."""
 _INK, _QUIET, _GRID = "#222222", "#555555", "#dddddd"
 _PADDING = 16
+_BETWEEN = 14
+"""Between the lines of a label."""
 
 
 def svg(figure: Figure, alt: str = "") -> str:
@@ -85,11 +87,13 @@ class _Axes:
         self.right = WIDTH - (66.0 if bar else 16.0)
         widest = max((_width(label) for _, label in across), default=0) * _LETTER
         self.turned = len(across) > 1 and widest > (self.right - self.left) / len(across) + _LETTER
-        titled = 14 * str(layout["xaxis"]["title"]["text"]).count("<br>")
+        titled = _BETWEEN * str(layout["xaxis"]["title"]["text"]).count("<br>")
         self.bottom = titled + (40 + min(110.0, 0.7 * widest) if self.turned else 52.0)
-        named = len(layout["yaxis"].get("tickvals", ()))
+        labels = layout["yaxis"].get("ticktext", ())
+        lines = max((label.count("<br>") for label in labels), default=0)
         self.top = 44.0
-        self.height = min(_TALLEST, max(HEIGHT, round(self.top + self.bottom + _ROW * named)))
+        rows = len(labels) * (_ROW + _BETWEEN * lines)
+        self.height = min(_TALLEST, max(HEIGHT, round(self.top + self.bottom + rows)))
 
     def at(self, x: float, y: float) -> tuple[float, float]:
         across = (x - self.x[0]) / (self.x[1] - self.x[0] or 1)
@@ -136,13 +140,16 @@ def _frame(axes: _Axes, layout: dict[str, Any]) -> Iterator[str]:
     for value, label in _ticks(yaxis, axes.y):
         left, y = axes.at(axes.x[0], value)
         yield f'<line x1="{left:.1f}" y1="{y:.1f}" x2="{axes.right:.0f}" y2="{y:.1f}" stroke="{_GRID}"/>'
-        yield _words(left - 6, y + 4, label, "end")
+        yield _words(left - 6, y + 4 - _BETWEEN / 2 * label.count("<br>"), label, "end")
     for value, label in _ticks(xaxis, axes.x):
         x, y = axes.at(value, axes.y[0])[0], axes.low + 16
         said = _words(x, y, label, "end" if axes.turned else "middle")
         yield said.replace("<text ", f'<text transform="rotate(-40 {x:.1f} {y:.1f})" ', 1) if axes.turned else said
+    if xaxis.get("zeroline") and min(axes.x) < 0 < max(axes.x):
+        x = axes.at(0, axes.y[0])[0]
+        yield f'<line x1="{x:.1f}" y1="{axes.top:.1f}" x2="{x:.1f}" y2="{axes.low:.1f}" stroke="{_QUIET}"/>'
     under = str(xaxis["title"]["text"])
-    yield _words((axes.left + axes.right) / 2, axes.height - 8 - 14 * under.count("<br>"), under, "middle")
+    yield _words((axes.left + axes.right) / 2, axes.height - 8 - _BETWEEN * under.count("<br>"), under, "middle")
     middle = (axes.low + axes.top) / 2
     title = _words(14, middle, yaxis["title"]["text"], "middle")
     yield title.replace("<text ", f'<text transform="rotate(-90 14 {middle:.0f})" ', 1)
@@ -304,5 +311,7 @@ def _legend(axes: _Axes, traces: Sequence[dict[str, Any]]) -> Iterator[str]:
 def _words(x: float, y: float, text: str, anchor: str) -> str:
     # Labels come escaped for Plotly, whose only tag of ours is the line break; one that is not escaped does no harm.
     lines = [html.escape(html.unescape(line), quote=False) for line in text.split("<br>")]
-    spans = "".join(f'<tspan x="{x:.1f}" dy="{0 if at == 0 else 14}">{line}</tspan>' for at, line in enumerate(lines))
+    spans = "".join(
+        f'<tspan x="{x:.1f}" dy="{0 if at == 0 else _BETWEEN}">{line}</tspan>' for at, line in enumerate(lines)
+    )
     return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{spans}</text>'

@@ -9,8 +9,6 @@ from app.figures import ablations as figures
 from app.figures import plots
 from core.sweep.ablations import FULL, MEASURES, Row, known, read, rows
 
-_DRAWN = ("task_aware_accuracy", "final_accuracy", "retrieval_accuracy")
-
 
 def recorded() -> None:
     """The recorded studies, one at a time; nothing where there are none."""
@@ -26,9 +24,8 @@ def recorded() -> None:
     found = rows(study)
     seeds = len({cell.seed for cell in study.cells})
     st.markdown(f"{study.about} Each part is taken away by itself, on {_seeds(seeds)}.")
-    measures = {key: MEASURES[key] for key in _DRAWN}
     parts = [row for row in found if row.is_part]
-    plots.draw(figures.differences(parts, measures, plots.theme()), key=f"ablations-{study.name}", alt=_alt(parts))
+    plots.draw(figures.differences(parts, figures.DRAWN, plots.theme()), key=f"ablations-{study.name}", alt=_alt(parts))
     st.dataframe([_line(row) for row in (found[0], *parts)], hide_index=True)
     caption(
         "the full method, and how many points more (or fewer) each variant reaches, in the mean over seeds; the line "

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from app.figures.ablations import differences
+from app.figures.ablations import differences, sheet
 from app.figures.svg import svg
 from app.views.sweep import curves_figure
 from core.errors import UserError
 from core.runs import jobs
 from core.runs.liveness import true_status
 from core.sweep import background
-from core.sweep.ablations import FULL, MEASURES, Cell, Study, known, read, rows
+from core.sweep.ablations import FULL, MEASURES, RECORDED, Cell, Study, known, read, rows
 from core.sweep.execute import Sweep, rows_of, saved_plan, sweep_folder
 from core.sweep.plan import make_plan, read_plan
 from core.sweep.summary import Group, groups, mean_curve, write_summary
@@ -156,3 +156,8 @@ def test_differences_are_drawn_in_points_with_their_intervals() -> None:
     assert line["x"][:2] == pytest.approx([-9 - 100 * half, -9 + 100 * half])
     assert differences(found, {"forgetting": "forgetting"}, "dark")["data"][1]["name"] == "forgetting"
     assert "<svg" in svg(figure, "what is lost")
+
+
+@pytest.mark.parametrize("name", known())
+def test_the_figures_of_the_documentation_are_those_of_the_record(name: str) -> None:
+    assert (RECORDED / f"{name}.svg").read_text(encoding="utf-8") == sheet(read(name)), "measure or draw it again"

@@ -23,8 +23,10 @@ from rich.box import MARKDOWN
 from rich.console import Console
 from rich.table import Table
 
+from app.figures.ablations import sheet
 from core.config import RunConfig, merge, validate
 from core.evaluation.metrics import batch_retrieval
+from core.files import replacing
 from core.runs.store import Run
 from core.sweep.ablations import (
     FULL,
@@ -116,6 +118,8 @@ def main(
     for seed in chosen if numbers else ():
         study.train(seed, {numbered(number, first): number for number in others})
     show(study.found)
+    with replacing(record / f"{name}.svg") as file:
+        file.write(sheet(study.found).encode())
     if study.folder(FULL, chosen[-1]).exists():
         _show_batches(Run(study.folder(FULL, chosen[-1])))
 
