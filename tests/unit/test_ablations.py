@@ -103,6 +103,7 @@ def test_with_the_same_settings_a_run_answers_as_it_did(trained):
         assert again[key] == trained.metrics[key], key
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", ANSWERED)
 def test_other_retrieval_is_what_training_with_it_would_have_given(trained, variant, tmp_path):
     config = validate(RunConfig, {**trained.manifest.config, "retrieval": ANSWERED[variant]})
