@@ -63,11 +63,9 @@ def main(
     for key, title in COLUMNS.items():
         table.add_row(title, *(f"{100 * value:.1f}" for value in means[key]), f"{100 * np.mean(means[key]):.1f}")
     for key in ("all", "oracle"):
-        gains = [100 * (value - bare) for value, bare in zip(means[key], means["none"], strict=True)]
-        one = interval(gains)
-        table.add_row(
-            f"{COLUMNS[key]}, more than none", *(f"{gain:+.1f}" for gain in gains), f"{one.mean:+.1f} ± {one.half:.1f}"
-        )
+        gains = [value - bare for value, bare in zip(means[key], means["none"], strict=True)]
+        each = (f"{100 * gain:+.1f}" for gain in gains)
+        table.add_row(f"{COLUMNS[key]}, more than none", *each, interval(gains).points("+"))
     chosen = [np.mean([task["chosen"] for task in tasks]) for tasks in found]
     table.add_row(
         "earlier tasks that the oracle takes", *(f"{share:.0%}" for share in chosen), f"{np.mean(chosen):.0%}"
