@@ -141,24 +141,27 @@ class _Measured:
     def train(self, seed: int, variants: Mapping[str, int]) -> None:
         """Variants that differ in training, each with its number of tasks."""
         for variant, number in variants.items():
-            if self.found.cell(variant, seed):
-                continue
-            config = configuration(self.plan, self.stream, seed, number, TRAINED.get(variant, {}))
-            folder = self.folder(variant, seed)
-            told = Told(folder.name)
-            if not folder.exists():
-                start_run(config, self.runs, told, name=folder.name, encodings=self._encodings)
-            run = Run(resume_run(folder, told))
-            self.found.precision = str(run.manifest.hardware.get("precision"))
-            self._add(variant, seed, run.metrics)
+            if not self.found.cell(variant, seed):
+                self._add(variant, seed, self._run(variant, seed, number).metrics)
 
     def ask(self, seed: int) -> None:
         """Variants that differ in retrieval alone, of the full method's own adapters."""
-        for variant, retrieval in ANSWERED.items():
-            if not self.found.cell(variant, seed):
-                print(f"{variant}, seed {seed}", file=sys.stderr, flush=True)
-                full = Run(self.folder(FULL, seed))
-                self._add(variant, seed, retrieved_anew(full, retrieval, self._encodings))
+        missing = [variant for variant in ANSWERED if not self.found.cell(variant, seed)]
+        full = self._run(FULL, seed, self.plan.numbers[0]) if missing else None
+        for variant in missing:
+            print(f"{variant}, seed {seed}", file=sys.stderr, flush=True)
+            self._add(variant, seed, retrieved_anew(full, ANSWERED[variant], self._encodings))
+
+    def _run(self, variant: str, seed: int, number: int) -> Run:
+        """The finished run, from its folder as far as that goes."""
+        folder = self.folder(variant, seed)
+        told = Told(folder.name)
+        if not folder.exists():
+            config = configuration(self.plan, self.stream, seed, number, TRAINED.get(variant, {}))
+            start_run(config, self.runs, told, name=folder.name, encodings=self._encodings)
+        run = Run(resume_run(folder, told))
+        self.found.precision = str(run.manifest.hardware.get("precision"))
+        return run
 
     def _add(self, variant: str, seed: int, metrics: Mapping[str, Any]) -> None:
         self.found.cells.append(Cell(variant, seed, {key: metrics[key] for key in MEASURES}))
