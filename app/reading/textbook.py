@@ -117,12 +117,8 @@ def _reuse(gates: Gates) -> str:
 def _worth() -> str:
     """What borrowing was worth where it was measured; nothing where no study is recorded."""
     studies = [ablations.read(name) for name in ablations.known()]
-    measured = [
-        f"{row.differences['task_aware_accuracy'].points('+')} points on {study.title}"
-        for study in studies
-        for row in ablations.rows(study)
-        if row.variant == WITHOUT_COMPOSITION
-    ]
+    found = [(study, ablations.row(study, WITHOUT_COMPOSITION).differences["task_aware_accuracy"]) for study in studies]
+    measured = [f"{changed.points('+')} points on {study.title}" for study, changed in found if changed.n]
     if not measured:
         return ""
     return f"Without it, accuracy with the task given changes by {'; '.join(measured)} (page *Sweep*). "

@@ -7,20 +7,25 @@ import streamlit as st
 from app.components.captions import caption
 from app.figures import ablations as figures
 from app.figures import plots
-from core.sweep.ablations import FULL, MEASURES, Row, known, read, rows
+from core.sweep.ablations import Row, known, read, rows
 
 
 def recorded() -> None:
     """The recorded studies, one at a time; nothing where there are none."""
-    names = known()
-    if not names:
+    studies = {name: read(name) for name in known()}
+    if not studies:
         return
     st.subheader("What each part of Proteus is worth", anchor=False, divider="gray")
-    titles = {name: read(name).title for name in names}
+    first = next(iter(studies))
     chosen = st.segmented_control(
-        "Images", names, default=names[0], format_func=titles.__getitem__, key="ablations", label_visibility="collapsed"
+        "Images",
+        list(studies),
+        default=first,
+        format_func=lambda name: studies[name].title,
+        key="ablations",
+        label_visibility="collapsed",
     )
-    study = read(chosen or names[0])
+    study = studies[chosen or first]
     found = rows(study)
     seeds = len({cell.seed for cell in study.cells})
     st.markdown(f"{study.about} Each part is taken away by itself, on {_seeds(seeds)}.")
@@ -45,11 +50,7 @@ def _seeds(count: int) -> str:
 
 
 def _line(row: Row, *, whole: bool = False) -> dict[str, str]:
-    """A row of a table: the full method as it is, all others as differences, or as they are where `whole`."""
-    absolute = whole or row.variant == FULL
-    values, sign = (row.means, "") if absolute else (row.differences, "+")
-    cells = {name: values[key].points(sign) for key, name in MEASURES.items()}
-    return {"variant": row.variant, **cells, "seeds": str(row.means["final_accuracy"].n)}
+    return {"variant": row.variant, **row.points(whole=whole), "seeds": str(row.seeds)}
 
 
 def _alt(found: list[Row]) -> str:

@@ -98,15 +98,15 @@ class Proteus(ComposedAdapters):
             s = self.bank.adapters[step.task].reuse.get(site.name)
             if s is None or not s.requires_grad:
                 continue
-            if step.step < half:
-                effects = self.bank.effects(site, step.task)
-                shrink = share * self.options.transfer * effects.mean() / effects.clamp_min(1e-12)
-                s.copy_(s.sign() * (s.abs() - shrink).clamp_min(0))
-                self._chosen[site] = s != 0
-            if step.step == half - 1:
-                s.copy_(self._chosen[site])
-            elif step.step >= half:
+            if step.step >= half:
                 s.mul_(self._chosen[site])
+                continue
+            effects = self.bank.effects(site, step.task)
+            shrink = share * self.options.transfer * effects.mean() / effects.clamp_min(1e-12)
+            s.copy_(s.sign() * (s.abs() - shrink).clamp_min(0))
+            if step.step == half - 1:
+                self._chosen[site] = s != 0
+                s.copy_(self._chosen[site])
 
     def penalties(self, step: Step) -> dict[str, Tensor]:
         """From the second task on γ (‖A_old A_newᵀ‖²_F + ‖B_oldᵀ B_new‖²_F), over all sites."""

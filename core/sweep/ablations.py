@@ -72,6 +72,16 @@ class Row:
     differences: Mapping[str, Interval]
     """This variant minus the full method on the same seeds; of nothing for the full method itself."""
 
+    def points(self, *, whole: bool = False) -> dict[str, str]:
+        """Names of MEASURES → differences in points; the full method as it is, and with `whole` every variant."""
+        values, sign = (self.means, "") if whole or self.variant == FULL else (self.differences, "+")
+        return {name: values[key].points(sign) for key, name in MEASURES.items()}
+
+    @property
+    def seeds(self) -> int:
+        """How many were measured."""
+        return self.means["final_accuracy"].n
+
     @property
     def is_part(self) -> bool:
         """Whether a part of the method differs, and not the stream."""
@@ -104,10 +114,11 @@ def write(study: Study, folder: Path = RECORDED) -> None:
 def rows(study: Study) -> list[Row]:
     """The variants in the order in which they were first measured, the full method first."""
     variants = list(dict.fromkeys([FULL, *(cell.variant for cell in study.cells)]))
-    return [_row(study, variant) for variant in variants]
+    return [row(study, variant) for variant in variants]
 
 
-def _row(study: Study, variant: str) -> Row:
+def row(study: Study, variant: str) -> Row:
+    """One variant; of no seeds where it was not measured."""
     members = [cell for cell in study.cells if cell.variant == variant]
     full = {cell.seed: cell.measured for cell in study.cells if cell.variant == FULL}
     pairs = [(cell.measured, full[cell.seed]) for cell in members if cell.seed in full and variant != FULL]

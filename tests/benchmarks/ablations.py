@@ -42,11 +42,9 @@ from core.sweep.ablations import (
     rows,
     write,
 )
-from core.sweep.summary import Interval
 from core.training.encoding import Encodings
-from core.training.run import resume_run, start_run
 from tests.benchmarks.composition import related_tasks
-from tests.benchmarks.methods import Told
+from tests.benchmarks.methods import finished
 from tests.benchmarks.retrieved_anew import retrieved_anew
 
 
@@ -147,19 +145,16 @@ class _Measured:
     def ask(self, seed: int) -> None:
         """Variants that differ in retrieval alone, of the full method's own adapters."""
         missing = [variant for variant in ANSWERED if not self.found.cell(variant, seed)]
-        full = self._run(FULL, seed, self.plan.numbers[0]) if missing else None
+        if not missing:
+            return
+        full = self._run(FULL, seed, self.plan.numbers[0])
         for variant in missing:
             print(f"{variant}, seed {seed}", file=sys.stderr, flush=True)
             self._add(variant, seed, retrieved_anew(full, ANSWERED[variant], self._encodings))
 
     def _run(self, variant: str, seed: int, number: int) -> Run:
-        """The finished run, from its folder as far as that goes."""
-        folder = self.folder(variant, seed)
-        told = Told(folder.name)
-        if not folder.exists():
-            config = configuration(self.plan, self.stream, seed, number, TRAINED.get(variant, {}))
-            start_run(config, self.runs, told, name=folder.name, encodings=self._encodings)
-        run = Run(resume_run(folder, told))
+        config = configuration(self.plan, self.stream, seed, number, TRAINED.get(variant, {}))
+        run = finished(config, self.runs, self.folder(variant, seed).name, self._encodings)
         self.found.precision = str(run.manifest.hardware.get("precision"))
         return run
 
@@ -188,18 +183,17 @@ def configuration(plan: Plan, stream: str, seed: int, number: int, change: dict[
 
 def show(study: Study) -> None:
     """The full method as it is, and how many points more every variant has; then other numbers of tasks."""
-    found = rows(study)
-    full, parts = found[0], [row for row in found if row.is_part]
-    _print(study.title, [(full, full.means, ""), *((row, row.differences, "+") for row in parts)])
-    others = [row for row in found[1:] if not row.is_part]
+    full, *found = rows(study)
+    _print(study.title, [full, *(row for row in found if row.is_part)])
+    others = [row for row in found if not row.is_part]
     if others:
-        _print(f"{study.title}, numbers of tasks", [(row, row.means, "") for row in (full, *others)])
+        _print(f"{study.title}, numbers of tasks", [full, *others], whole=True)
 
 
-def _print(title: str, lines: Iterable[tuple[Row, Mapping[str, Interval], str]]) -> None:
+def _print(title: str, shown: Iterable[Row], *, whole: bool = False) -> None:
     table = Table(title, *MEASURES.values(), "seeds", box=MARKDOWN)
-    for row, values, sign in lines:
-        table.add_row(row.variant, *(values[key].points(sign) for key in MEASURES), str(row.means["forgetting"].n))
+    for row in shown:
+        table.add_row(row.variant, *row.points(whole=whole).values(), str(row.seeds))
     Console(width=160).print(table)
 
 

@@ -24,8 +24,7 @@ from core.config import RunConfig, merge, validate
 from core.runs.store import Run
 from core.sweep.summary import interval
 from core.training.encoding import Encodings
-from core.training.run import resume_run, start_run
-from tests.benchmarks.methods import Told
+from tests.benchmarks.methods import finished
 
 SUPERCLASSES = """beaver dolphin otter seal whale
 aquarium_fish flatfish ray shark trout
@@ -101,15 +100,8 @@ def main(
                 }
                 config = validate(RunConfig, merge(values, _VARIANTS[name]))
                 label = f"{name.replace(' ', '-')}-{images}-seed{seed}"
-                found[name].append(_run(config, runs, label, encodings))
+                found[name].append(finished(config, runs, label, encodings))
             _show(found, images)
-
-
-def _run(config: RunConfig, runs: Path, name: str, encodings: Encodings) -> Run:
-    folder = runs / name
-    if folder.exists():
-        return Run(resume_run(folder, Told(name)))
-    return Run(start_run(config, runs, Told(name), name=name, encodings=encodings))
 
 
 def used_share(run: Run) -> float:

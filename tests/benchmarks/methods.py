@@ -23,7 +23,7 @@ from core.runs.schema import Status
 from core.runs.store import Run
 from core.sweep.summary import Interval, interval
 from core.training.encoding import Encodings
-from core.training.run import start_run
+from core.training.run import resume_run, start_run
 
 COLUMNS = {
     "final_accuracy": "class-incremental",
@@ -90,6 +90,14 @@ class Told:
         if status.task != self.task:
             self.task = status.task
             print(f"{self.name}: task {status.task + 1} of {status.tasks}", file=sys.stderr, flush=True)
+
+
+def finished(config: RunConfig, runs: Path, name: str, encodings: Encodings) -> Run:
+    """The run `name`, trained as far as its folder does not hold it already."""
+    told = Told(name)
+    if (runs / name).exists():
+        return Run(resume_run(runs / name, told))
+    return Run(start_run(config, runs, told, name=name, encodings=encodings))
 
 
 def _show(rows: list[tuple[str, dict[str, Interval]]]) -> None:
