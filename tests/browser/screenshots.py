@@ -18,11 +18,10 @@ from app.reading.story import telling_image
 from app.reading.tables import predictions
 from app.shell.navigation import DEFAULT, entries
 from app.shell.run_choice import available
-from tests.browser.serving import CHROMIUM, FLAGS, ROOT, served
+from tests.browser.serving import CHROMIUM, FLAGS, ROOT, at_rest, served
 
 PHONE = 390
 README = ROOT / "assets" / "screenshots"
-_RESTING = '[data-testid="stApp"][data-test-script-state="notRunning"]'
 
 
 def main(arguments: list[str]) -> None:
@@ -57,9 +56,8 @@ def shot(browser: Browser, url: str, theme: str, width: int, whole: bool) -> Ima
     context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=theme, **hand)
     page = context.new_page()
     page.goto(url)
-    page.locator(_RESTING).wait_for(timeout=60_000)
     page.locator("h1").first.wait_for(timeout=60_000)
-    page.wait_for_function("document.querySelectorAll('[data-testid=stSkeleton]').length === 0", timeout=60_000)
+    at_rest(page)
     page.wait_for_timeout(2000)
     if whole:
         # Streamlit scrolls inside the page: only a window as high as the content shows all of it.

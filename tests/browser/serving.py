@@ -12,6 +12,10 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
 
 ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM = (
@@ -28,6 +32,8 @@ FLAGS = (
     "--use-fake-device-for-media-stream",  # a camera that films a moving test card, and is allowed to
     "--use-fake-ui-for-media-stream",
 )
+_DRAWN = """() => !document.querySelector("[data-testid=stSkeleton]")
+  && [...document.querySelectorAll("style")].some((style) => style.textContent.includes(".stMainBlockContainer {"))"""
 _OPTIONS = {
     "server.headless": "true",
     "server.fileWatcherType": "none",
@@ -71,6 +77,16 @@ def served(
                 process.wait(10)
             except subprocess.TimeoutExpired:
                 process.kill()
+
+
+def at_rest(page: Page, timeout: float = 60_000) -> None:
+    """Wait until the script has ended and everything it sent is drawn as it stays, `timeout` milliseconds at most.
+
+    Streamlit loads the code of each kind of element when it meets the first of it, our own style among them: on a busy
+    machine that takes seconds in which the page is there and looks like none of ours.
+    """
+    page.locator('[data-testid="stApp"][data-test-script-state="notRunning"]').wait_for(timeout=timeout)
+    page.wait_for_function(_DRAWN, timeout=timeout)
 
 
 def _wait(url: str, process: subprocess.Popen[bytes], log: Path, seconds: float = 180) -> None:

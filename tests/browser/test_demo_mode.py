@@ -8,6 +8,8 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
+from tests.browser.serving import at_rest
+
 pytestmark = pytest.mark.browser
 PASSWORD = "open sesame"
 _TRAIN = "/train?settings=1&stream=split-digits&backbone=tiny&method=lda"
@@ -35,7 +37,7 @@ def test_two_visitors_meet_the_form_then_the_app_and_never_each_other(visitors, 
     name = re.search(r"run=([^&]+)", one.url)[1]
     expect(one.get_by_text("Training:").first).to_be_visible(timeout=60_000)
     two.goto(f"{server}/train?run={name}")
-    two.locator('[data-testid="stApp"][data-test-script-state="notRunning"]').wait_for(timeout=30_000)
+    at_rest(two)
     expect(two.get_by_text("This is a public demo")).to_be_visible()
     assert name not in two.locator("body").inner_text()
     assert two.get_by_role("button", name="Cancel").count() == 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from app.reading.glossary import meaning
+from tests.browser.serving import at_rest
 
 pytestmark = pytest.mark.browser
 
@@ -20,7 +21,7 @@ def term(page, server: str, words: str, path: str = "forgetting"):
     page.goto(f"{server}/{path}?run={RUN}")
     found = page.locator(".term").filter(has_text=words).first
     found.wait_for(timeout=60_000)
-    page.locator('[data-testid="stApp"][data-test-script-state="notRunning"]').wait_for(timeout=60_000)
+    at_rest(page)
     found.scroll_into_view_if_needed()
     return found
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from tests.browser.serving import at_rest
+
 pytestmark = pytest.mark.browser
 LONG = 240_000
 
@@ -13,7 +15,7 @@ def test_a_point_opens_by_a_click_and_its_cost_is_measured_here(page, server):
     front = page.locator(".js-plotly-plot").first
     front.wait_for(timeout=LONG)
     page.get_by_role("heading", name="LoRA everywhere from a head at zero").wait_for(timeout=LONG)
-    page.locator('[data-testid="stApp"][data-test-script-state="notRunning"]').wait_for(timeout=LONG)
+    at_rest(page, LONG)
     marks = front.locator(".scatterlayer .trace .points path")
     marks.first.wait_for(timeout=LONG)
     mark = marks.nth(marks.count() - 2)  # λ = 1: the last, λ = 3, has no open gate to measure

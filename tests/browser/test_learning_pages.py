@@ -8,6 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from tests.app.learned_run import learned_run
+from tests.browser.serving import at_rest
 
 pytestmark = pytest.mark.browser
 
@@ -25,7 +26,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 def opened(page, server: str, path: str, charts: int):
     page.goto(f"{server}/{path}")
     page.locator(PLOTS).first.wait_for(timeout=60_000)
-    page.locator('[data-testid="stApp"][data-test-script-state="notRunning"]').wait_for(timeout=60_000)
+    at_rest(page)
     page.wait_for_function(
         "count => document.querySelectorAll('[data-testid=stPlotlyChart] .main-svg').length >= count", arg=charts
     )

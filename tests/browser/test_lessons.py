@@ -14,19 +14,16 @@ from app.figures.handout import handout
 from app.reading.cards import RECORDED_RUNS, run_card
 from app.reading.lessons import Check, Draw, Predict, Reveal, lesson, lesson_names
 from app.reading.run_settings import settings
+from tests.browser.serving import at_rest
 
 pytestmark = pytest.mark.browser
 
 PATIENCE = 60_000
 
 
-def settled(page) -> None:
-    page.locator('[data-testid="stApp"][data-test-script-state="notRunning"]').wait_for(timeout=PATIENCE)
-
-
 def at_step(page, title: str) -> None:
     page.get_by_role("heading", name=title, exact=True).wait_for(timeout=PATIENCE)
-    settled(page)
+    at_rest(page)
 
 
 def centre(element) -> tuple[float, float]:
@@ -186,7 +183,7 @@ def test_a_curve_is_drawn_with_a_finger_on_a_phone_and_the_page_still_scrolls(op
     page.goto(f"{server}/{DRAWING}")
     points = page.locator(".drawing .handle")
     points.last.wait_for(timeout=PATIENCE)
-    settled(page)
+    at_rest(page)
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     fingers = page.context.new_cdp_session(page)
 

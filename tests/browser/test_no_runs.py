@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from app.shell.navigation import entries
+from tests.browser.serving import at_rest
 
 pytestmark = pytest.mark.browser
 
@@ -18,7 +19,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 @pytest.mark.parametrize("path", list(entries()))
 def test_page_names_the_next_click(page, server, path):
     page.goto(f"{server}/{'' if path == 'start' else path}")
-    page.locator('[data-testid="stApp"][data-test-script-state="notRunning"]').wait_for(timeout=30_000)
+    at_rest(page)
     main = page.get_by_test_id("stMainBlockContainer")
     # The heading comes first, and the way on a moment later: it is waited for, not counted.
     # Kept elsewhere is never empty: it brings a recorded sweep, and its own empty state is tested with its page.

@@ -10,6 +10,7 @@ import pytest
 from app.reading.cards import RECORDED_RUNS
 from app.shell.navigation import entries
 from app.shell.run_choice import available
+from tests.browser.serving import at_rest
 from tests.unit.run_folder import write_run
 
 pytestmark = pytest.mark.browser
@@ -37,14 +38,9 @@ def query(page) -> dict[str, str]:
     return {key: values[0] for key, values in parse_qs(urlsplit(page.url).query).items()}
 
 
-def settled(page) -> None:
-    """Wait until no script runs."""
-    page.locator('[data-testid="stApp"][data-test-script-state="notRunning"]').wait_for(timeout=30_000)
-
-
 def test_first_screen_teaches_measured_numbers(page, server):
     opened(page, server, wait="canvas.points")
-    settled(page)
+    at_rest(page)
     found = json.loads((RECORDED_RUNS / DEMO / "metrics.json").read_text())
     text = page.locator(".story").inner_text()  # a component is not part of the text around it
     for key in ("final_accuracy", "retrieval_accuracy"):
@@ -58,7 +54,7 @@ def test_first_screen_teaches_measured_numbers(page, server):
 @pytest.mark.parametrize("path", list(entries()))
 def test_every_page_opens_by_its_link_with_a_demo(page, server, path):
     opened(page, server, f"{'' if path == 'start' else path}?run={DEMO}&t=3")
-    settled(page)
+    at_rest(page)
     assert page.get_by_test_id("stAlertContentError").count() == 0
     assert query(page)["run"] == DEMO and query(page)["t"] == "3"
 
@@ -166,7 +162,7 @@ def test_an_unknown_run_is_said_on_every_kind_of_page(page, server):
 @pytest.mark.parametrize("path", ["", "map"])
 def test_names_from_a_run_are_shown_as_text(page, server, path):
     opened(page, server, f"{path}?run=hostile", wait="canvas.points")
-    settled(page)
+    at_rest(page)
     assert page.evaluate("window.hacked") is None
     assert page.locator('img[src$="/x"], a[href*="example.com"], .katex').count() == 0
     assert page.get_by_text("**b** $x$").count() > 0

@@ -13,6 +13,7 @@ import pytest
 
 from app.shell.navigation import DEFAULT, entries
 from app.shell.run_choice import available
+from tests.browser.serving import at_rest
 
 pytestmark = pytest.mark.browser
 
@@ -74,14 +75,10 @@ def phone(open_page, server):
         page = open_page(**PHONE)
         page.goto(f"{server}/{path}")
         page.locator("h1").first.wait_for(timeout=60_000)
-        settled(page)
+        at_rest(page)
         return page
 
     return at
-
-
-def settled(page) -> None:
-    page.locator('[data-testid="stApp"][data-test-script-state="notRunning"]').wait_for(timeout=60_000)
 
 
 def query(page) -> dict[str, str]:
@@ -129,7 +126,7 @@ def test_in_a_wide_window_the_sidebar_stays_open_beside_the_page(open_page, serv
     page.goto(f"{server}/map")
     page.get_by_test_id("stSidebar").get_by_role("link", name="Forgetting").click()
     page.wait_for_url("**/forgetting**")
-    settled(page)
+    at_rest(page)
     assert sidebar_covers(page)
 
 
@@ -264,7 +261,7 @@ def test_a_long_press_that_moves_draws_a_lasso(touched):
     fingers.lift(1)
     page.locator(".caption").filter(has_text=re.compile(r"\d+ selected")).wait_for()
     page.locator(".thumbnails .item").nth(5).wait_for(timeout=15_000)
-    settled(page)
+    at_rest(page)
     clear = page.get_by_role("button", name="Clear selection")
     clear.scroll_into_view_if_needed()
     page.wait_for_timeout(1_000)  # a touch right after scrolling only ends it, as it does on a phone

@@ -9,6 +9,7 @@ import pytest
 
 from app.reading.cards import RECORDED_RUNS, run_card
 from app.reading.run_settings import settings
+from tests.browser.serving import at_rest
 
 pytestmark = pytest.mark.browser
 
@@ -21,7 +22,7 @@ def test_every_figure_of_a_page_is_saved(open_page, server, tmp_path: Path, name
     page.goto(f"{server}/{name}?run={RUN}")
     menus = page.get_by_role("button", name="Save this figure")
     menus.nth(count - 1).wait_for(timeout=60_000)
-    page.locator('[data-testid="stApp"][data-test-script-state="notRunning"]').wait_for(timeout=60_000)
+    at_rest(page)
     assert menus.count() == count
     files = set()
     for at in range(count):

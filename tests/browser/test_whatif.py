@@ -12,6 +12,7 @@ from app.reading.cards import RECORDED_RUNS
 from core.retrieval.answering import ask
 from core.retrieval.questions import Settings
 from core.runs.store import Run
+from tests.browser.serving import at_rest
 
 pytestmark = pytest.mark.browser
 
@@ -30,7 +31,7 @@ def tile(page, label: str):
 def answered(page, value: str) -> None:
     """Wait until the page shows an answer with `value` for the share of right tasks."""
     tile(page, "Right task retrieved").filter(has_text=value).wait_for(timeout=90_000)
-    page.locator('[data-testid="stApp"][data-test-script-state="notRunning"]').wait_for(timeout=30_000)
+    at_rest(page)
 
 
 def test_another_mixture_changes_the_numbers_and_an_image_that_changed_its_mind_opens(page, server):
