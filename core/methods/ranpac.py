@@ -17,6 +17,7 @@ from core.methods.frozen_classifier import FrozenClassifier
 from core.methods.inputs import Inputs
 from core.methods.ridge import RandomFeatureRidge
 from core.retrieval.kept import Kept
+from core.retrieval.leave_out import SentImages, owners, rows_left_out
 
 
 class Options(Section):
@@ -34,16 +35,20 @@ class RanPac(FrozenClassifier):
         super().begin_task(task, classes, generator)
         if task == 0:
             self.ridge = RandomFeatureRidge(self.features, self.options.random_features, self.config.seed, self.device)
+            self.sent = SentImages()
 
     def end_task(self, task: int, inputs: Inputs) -> None:
         self.ridge.fit(inputs.frozen, inputs.labels, self.classes[task][-1] + 1)
+        rows, images = rows_left_out(inputs.frozen), inputs.labels.bincount()[inputs.labels]
+        scores = self.ridge.left_out_scores(inputs.frozen[rows], inputs.labels[rows], images[rows])
+        self.sent.add(scores, owners([torch.tensor(classes, device=self.device) for classes in self.classes]))
 
     def class_scores(self, frozen: Tensor) -> Tensor:
         return self.ridge(frozen)
 
     @property
     def kept(self) -> tuple[Kept, ...]:
-        return (self.ridge,)
+        return (self.ridge, self.sent)
 
 
 METHOD = RanPac

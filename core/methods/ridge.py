@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from core.errors import UserError
@@ -33,8 +34,7 @@ class RandomFeatureRidge(Kept):
     def fit(self, x: Tensor, labels: Tensor, classes: int) -> None:
         """Take in a task: x (n, width) with labels in 0 … classes − 1, earlier tasks' classes included."""
         hidden = self._hidden(x)
-        targets = torch.zeros(len(x), classes, device=x.device)
-        targets[torch.arange(len(x)), labels] = 1
+        targets = F.one_hot(labels, classes).float()
         grown = torch.zeros(len(self.cross), classes - self.cross.shape[1], device=x.device)
         self.cross = torch.cat([self.cross, grown], dim=1)
         self.ridge = self._choose_ridge(hidden, targets)
@@ -44,6 +44,22 @@ class RandomFeatureRidge(Kept):
 
     def __call__(self, x: Tensor) -> Tensor:
         return self._hidden(x) @ self.solution
+
+    def left_out_scores(self, x: Tensor, labels: Tensor, images: Tensor) -> Tensor:
+        """(n, classes): scores of images x (n, width) that were taken in, each as if it had not been.
+
+        `labels` (n,) are their classes, which have `images` (n,) images each, itself included. With h of an image, its
+        target y and a = hᵀ(G + λI)⁻¹h, its scores s become (s − a y) / (1 − a), as in any ridge regression without one
+        of its rows (Allen 1974). λ stays what it is with the image, and a class without it is scored as one of as many
+        images as before: scores grow with that number, and a new image takes none away (our decisions).
+        NaN for an image that is alone in its class: nothing could be known of it.
+        """
+        hidden = self._hidden(x)
+        own = (hidden * _solve(self.gram, hidden.T, self.ridge).T).sum(1, keepdim=True)
+        target = F.one_hot(labels, self.cross.shape[1])
+        scores = (hidden @ self.solution - own * target) / (1 - own).clamp_min(1e-6)
+        as_many = (images / (images - 1))[:, None]
+        return torch.where(target == 1, scores * as_many, scores).masked_fill((images < 2)[:, None], torch.nan)
 
     def _hidden(self, x: Tensor) -> Tensor:
         return torch.relu(x @ self.projection)

@@ -10,17 +10,20 @@ Components keep the other images that they have: clustering is not repeated (our
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from core.retrieval.kept import Kept
 from core.retrieval.space import PooledCovariance, Whitening
 
 _ROWS = 512
 """Images left out at a time, so that memory stays bounded."""
+_MOST = 500
+"""Training images of a task, at most, that are left out one by one to estimate the error on new images."""
 _TEMPERATURES = torch.logspace(0, 2, 101)
 """Those that are tried."""
 
@@ -124,6 +127,11 @@ def temperature(scores: Tensor, own_class: Tensor) -> float | None:
     return float(_TEMPERATURES[losses.argmin()])
 
 
+def rows_left_out(x: Tensor) -> Tensor:
+    """Which of a task's training images x (n, …) are left out, one by one: at most 500, spread evenly."""
+    return torch.linspace(0, len(x) - 1, min(len(x), _MOST), device=x.device).round().long()
+
+
 def owners(rows: Sequence[Tensor]) -> Tensor:
     """(rows of all tasks,): the task that each belongs to, of `rows` a task."""
     return torch.cat([torch.full((len(own),), task, device=own.device) for task, own in enumerate(rows)])
@@ -191,3 +199,26 @@ def expected_error(sent: Sequence[np.ndarray | None]) -> float | None:
     rows = [np.asarray(shares, dtype=np.float64) for shares in sent if shares is not None]
     right = [row[task] * np.prod([1 - later[task] for later in rows[task + 1 :]]) for task, row in enumerate(rows)]
     return float(1 - np.mean(right))
+
+
+class SentImages(Kept):
+    """The shares of each task's left-out images that are sent to each task known then, where the best class decides."""
+
+    def __init__(self) -> None:
+        self.of_tasks: list[np.ndarray | None] = []
+        """Per task, (task + 1,); None where an earlier version learned the task."""
+
+    def add(self, scores: Tensor, owners: Tensor) -> None:
+        """Take in the next task's left-out images by their `scores` of classes and the `owners` of those, as
+        `sent_by_best` does."""
+        self.of_tasks.append(sent_by_best(scores, owners))
+
+    def expected_error(self) -> float | None:
+        return expected_error(self.of_tasks)
+
+    def task_arrays(self, task: int) -> dict[str, np.ndarray]:
+        sent = self.of_tasks[task]
+        return {} if sent is None else {"left_out": sent}
+
+    def load_task(self, arrays: Mapping[str, np.ndarray]) -> None:
+        self.of_tasks.append(arrays.get("left_out"))

@@ -36,6 +36,7 @@ from core.retrieval.leave_out import (
     left_out_places,
     left_out_scores,
     owners,
+    rows_left_out,
     sent_by_best,
     sent_to,
     temperature,
@@ -53,9 +54,6 @@ if TYPE_CHECKING:
     from core.methods.inputs import Inputs
 
 Clustering = Literal["dpgmm", "kmeans", "means"]
-
-_LEFT_OUT = 500
-"""Training images of a task, at most, that are left out one by one to estimate the error on new images."""
 
 _ROWS = 4096
 """Images scored at a time, so that memory stays bounded for any number of images."""
@@ -137,7 +135,7 @@ class WhitenedRetriever(Kept):
             class_means if self.clustering == "kmeans" else None,
         )
         self._whiten(self.class_means)
-        rows = torch.linspace(0, len(frozen) - 1, min(len(frozen), _LEFT_OUT), device=frozen.device).round().long()
+        rows = rows_left_out(frozen)
         own_class = _Place.of(labels, rows, self.class_means[:-1])
         self.sent.append(self._sent(frozen[rows], own_class, _Place.of(groups, rows, self.means[:-1])))
         self.temperatures.append(self._too_sure(frozen[rows], own_class))

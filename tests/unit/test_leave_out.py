@@ -8,7 +8,16 @@ import torch
 
 from core.config import RunConfig
 from core.methods.ncm import ClassMeans
-from core.retrieval.leave_out import expected_error, left_out_scores, owners, sent_by_best, sent_to, temperature
+from core.methods.ridge import RandomFeatureRidge
+from core.retrieval.leave_out import (
+    SentImages,
+    expected_error,
+    left_out_scores,
+    owners,
+    sent_by_best,
+    sent_to,
+    temperature,
+)
 from core.retrieval.scores import WhitenedRetriever
 from core.retrieval.space import PooledCovariance
 
@@ -115,20 +124,41 @@ def _tasks(seed: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
 @pytest.mark.parametrize("seed", range(3))
 def test_nearest_class_means_without_an_image_are_what_is_compared(seed):
     (first, of_first), (x, labels) = _tasks(seed)
-    kept = ClassMeans(torch.device("cpu"))
-    kept.add([first[of_first == label].mean(0) for label in (0, 1)], first, of_first)
-    kept.add([x[labels == label].mean(0) for label in (2, 3)], x, labels)
+    kept, sent = ClassMeans(torch.device("cpu")), SentImages()
+    assert sent.expected_error() is None
+    for images, of_images, task in ((first, of_first, (0, 1)), (x, labels, (2, 3))):
+        kept.add([images[of_images == label].mean(0) for label in task])
+        sent.add(kept.left_out_scores(images, of_images), owners(kept.tasks))
     found = []
     for image in range(len(x)):
         rest = torch.arange(len(x)) != image
         again = torch.stack([x[rest & (labels == label)].mean(0) for label in (2, 3)])
         means = torch.cat([kept.tasks[0], again])
         found.append(int(torch.cdist(x[image : image + 1], means).argmin()) // 2)
-    assert kept.sent[1].tolist() == pytest.approx((np.bincount(found, minlength=2) / len(x)).tolist())
-    assert 0 < kept.expected_error() < 0.5 and ClassMeans(torch.device("cpu")).expected_error() is None
+    assert sent.of_tasks[1].tolist() == pytest.approx((np.bincount(found, minlength=2) / len(x)).tolist())
+    assert 0 < sent.expected_error() < 0.5
     alone = ClassMeans(torch.device("cpu"))
-    alone.add([first[0]], first[:1], of_first[:1])
-    assert alone.expected_error() is None, "of an image alone in its class nothing is known"
+    alone.add([first[0]])
+    sent.add(alone.left_out_scores(first[:1], of_first[:1]), owners(alone.tasks))
+    assert sent.expected_error() is None, "of an image alone in its class nothing is known"
+
+
+@pytest.mark.parametrize("ridge", [0.01, 1.0])
+def test_a_ridge_regression_without_an_image_is_what_fitting_again_gives(ridge):
+    (first, of_first), (x, labels) = _tasks(0)
+    whole = RandomFeatureRidge(5, 8, 0, torch.device("cpu"))
+    whole.fit(first, of_first, 2)
+    whole.fit(x, labels, 4)
+    loaded = whole.gram + ridge * whole.gram.diagonal().mean() * torch.eye(8)
+    whole.ridge, whole.solution = ridge, torch.linalg.solve(loaded, whole.cross)
+    found = whole.left_out_scores(x, labels, labels.bincount()[labels])
+    for image in range(len(x)):
+        hidden, target = torch.relu(x[image] @ whole.projection), torch.eye(4)[labels[image]]
+        without = torch.linalg.solve(loaded - hidden.outer(hidden), whole.cross - hidden.outer(target))
+        without[:, labels[image]] *= 9 / 8  # of nine images each
+        torch.testing.assert_close(found[image], hidden @ without, atol=1e-4, rtol=1e-4)
+    assert not torch.allclose(found, whole(x), atol=1e-3)
+    assert whole.left_out_scores(x[:1], labels[:1], torch.tensor([1])).isnan().all(), "an image alone in its class"
 
 
 def test_a_discriminant_is_asked_by_its_best_class_and_is_the_same_for_being_asked():
