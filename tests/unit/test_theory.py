@@ -272,7 +272,7 @@ def settings_for(method: str, **sections) -> RunConfig:
         "stream": {"name": "split-digits", "train_per_class": 8, "test_per_class": 6},
         "backbone": {"name": "tiny"},
         "adapters": {"blocks": "last:1", "rank": 2, "first_rank": 2},
-        "method": {"name": method},
+        "method": {"name": method, **({"random_features": 64} if method == "ranpac" else {})},
         "training": {"epochs": 1, "batch_size": 8, "device": "cpu"},
         "retrieval": {"features": "last:2", "dimensions": 6, "components": 3} | sections.pop("retrieval", {}),
         "record": {"projection": False, "train_per_class": 2},
