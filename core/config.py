@@ -143,6 +143,9 @@ class RetrievalConfig(Section):
     shrinkage: float | None = Field(None, ge=0, le=1)
     """Share of the scaled identity in the pooled within-class covariance; None follows the numbers of features and of
     images so far."""
+    draw_in: bool = False
+    """Draw the means of clusters in towards the centre of all classes, as far as left-out training images say
+    (whitened, means and kmeans, and lda)."""
     components: int = Field(20, ge=1, le=1000)
     """Truncation of a task's Dirichlet process (likelihood), or number of a task's clusters (kmeans)."""
     class_components: int = Field(2, ge=1, le=100)

@@ -3,6 +3,7 @@
 In the whitened space z = Pᵀ(x − c) the scores of components are s_k = log π_k − ½‖z − m_k‖², so two of them differ by a
 linear function of the features x:
     s_a − s_b = log(π_a/π_b) + wᵀ(x − x̄),   w = P(m_a − m_b),   x̄ the mean of the two components' raw means.
+Where means are drawn in (core.retrieval.reliability), m is what they are then, and x̄ a point that lies between them.
 The score of a task, or of a class, is the log-sum-exp over its components. With a and b the likeliest components of
 the two sides, the difference of the two log-sum-exps is s_a − s_b and what all other components add, a small term.
 The frozen features join, block by block, the class token and the mean of patch tokens, every token after the final
@@ -89,7 +90,8 @@ def contrast(
     With `best_alone` a side's score is that of its likeliest component, and others add nothing.
     """
     centre, projection = space.whitening.centre.double(), space.whitening.projection.double()
-    white, means = (x.double() - centre) @ projection, (sides.means - centre) @ projection
+    white, plain = (x.double() - centre) @ projection, (sides.means - centre) @ projection
+    means = plain * space.reliability
     scores = white @ means.T + sides.log_weights - means.square().sum(1) / 2 - white.square().sum(1, keepdim=True) / 2
     scores = torch.cat([scores, scores.new_full((len(x), 1), -torch.inf)], dim=1)
     best, others = [], []
@@ -100,13 +102,17 @@ def contrast(
         best.append(members.gather(1, place[:, None])[:, 0])
         others.append(torch.zeros_like(highest) if best_alone else among.logsumexp(1) - highest)
     a, b = best
+    middle = (sides.means[a] + sides.means[b]) / 2
+    if bool((space.reliability != 1).any()):  # as far in as the means: the smallest move that the projection sees so
+        moved = (means - plain)[a] + (means - plain)[b]
+        middle = middle + moved / 2 @ torch.linalg.pinv(projection)
     return Contrast(
         own=a,
         against=b,
         weights=sides.log_weights[a] - sides.log_weights[b],
         others=others[0] - others[1],
         direction=(means[a] - means[b]) @ projection.T,
-        middle=(sides.means[a] + sides.means[b]) / 2,
+        middle=middle,
     )
 
 

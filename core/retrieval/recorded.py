@@ -63,7 +63,10 @@ def recorded_mixtures(run: Run) -> RecordedMixtures | None:
 
 
 def _in_whitened_space(arrays: Mapping[str, np.ndarray], whitening: Mapping[str, np.ndarray]) -> GaussianMixture:
-    """Unit spheres about the means, which a run keeps raw and in code (core.retrieval.space.CodedMeans)."""
+    """Unit spheres about the means, which a run keeps raw and in code (core.retrieval.space.CodedMeans); drawn in where
+    the run draws them in."""
     means = float64(arrays["centre"]) + float64(arrays["scale"]) * float64(arrays["codes"])
     white = (means - float64(whitening["whitening.centre"])) @ float64(whitening["whitening.projection"])
+    if "whitening.reliability" in whitening:
+        white = white * float64(whitening["whitening.reliability"])
     return GaussianMixture(arrays["counts"] / arrays["counts"].sum(), white)

@@ -10,6 +10,7 @@ How a task is clustered:
     kmeans   `components` clusters per task, blind to classes
     means    one component per class: linear discriminant analysis
 Then  log p(x | task) = logsumexp_k [ log π_k − ½‖z − m_k‖² ],  z and m_k whitened, and tasks are equally likely.
+With `retrieval.draw_in` every m_k is first drawn in towards the centre of all classes (core.retrieval.reliability).
 
 `LikelihoodRetriever`, the literal recipe. Published (Proteus): a Dirichlet-process mixture over the final CLS embedding
 of the task-adapted model; an image goes through every adapted model, and the highest likelihood wins. Our decision: the
@@ -48,6 +49,7 @@ from core.retrieval.mixture import (
     fit_mixture,
     kmeans_assignments,
 )
+from core.retrieval.reliability import mean_noise, reliability
 from core.retrieval.space import CodedMeans, PooledCovariance, Whitening
 
 if TYPE_CHECKING:
@@ -106,8 +108,13 @@ class WhitenedRetriever(Kept):
         self.temperatures: list[float | None] = []
         """Per task: how many times too sure class scores were of its left-out images when it was learned; None where
         an earlier version learned the task."""
+        self.noises: list[float | None] = []
+        """Per task: the noise of class means that its left-out images showed when it was learned; None where means are
+        not drawn in, or nothing could be left out."""
         self.whitening: Whitening
         """Of all classes seen so far."""
+        self.reliability: Tensor
+        """(dimensions,): what is multiplied with whitened means before they are compared; ones where they stay."""
         self._table: ComponentTable | None = None
         """Of the components as they are whitened now; made when first asked for."""
 
@@ -137,22 +144,25 @@ class WhitenedRetriever(Kept):
         self._whiten(self.class_means)
         rows = rows_left_out(frozen)
         own_class = _Place.of(labels, rows, self.class_means[:-1])
-        self.sent.append(self._sent(frozen[rows], own_class, _Place.of(groups, rows, self.means[:-1])))
-        self.temperatures.append(self._too_sure(frozen[rows], own_class))
+        places = self._places(frozen[rows], own_class) if self.settings.draw_in else None
+        self.noises.append(None if places is None else self._noise(places, own_class))
+        self._trust()
+        self.sent.append(self._sent(frozen[rows], own_class, _Place.of(groups, rows, self.means[:-1]), places))
+        self.temperatures.append(self._too_sure(frozen[rows], own_class, places))
 
-    def _sent(self, x: Tensor, own_class: _Place, own_component: _Place) -> np.ndarray:
+    def _sent(self, x: Tensor, own_class: _Place, own_component: _Place, places: Tensor | None) -> np.ndarray:
         """(tasks,) shares of images x of the newest task, each left out, that are sent to each task."""
         if self.tasks == 1:
             return np.ones(1, np.float32)
-        scores = self._left_out(x, own_class, torch.cat(self.means), own_component)
+        scores = self._left_out(x, own_class, torch.cat(self.means), own_component, places)
         if self.best_component_decides:
             weights = torch.cat([count / count.sum() for count in self.counts])
             return sent_by_best(scores + weights.log(), owners(self.means))
         return sent_to(scores, owners(self.means), torch.cat(self.counts), own_component.number)
 
-    def _too_sure(self, x: Tensor, own_class: _Place) -> float:
+    def _too_sure(self, x: Tensor, own_class: _Place, places: Tensor | None) -> float:
         """The temperature of class scores, from images x of the newest task, left out, among all classes seen."""
-        scores = self._left_out(x, own_class, torch.cat(self.class_means), own_class)
+        scores = self._left_out(x, own_class, torch.cat(self.class_means), own_class, places)
         return temperature(scores, own_class.number) or self.temperature
 
     def left_out_places(self, x: Tensor, labels: Tensor, class_images: Tensor) -> Tensor:
@@ -160,12 +170,35 @@ class WhitenedRetriever(Kept):
 
         `labels` (n,) are their classes, and `class_images` (n,) how many images of that class were trained on.
         """
-        own = _Place(labels.to(self.device), class_images.to(self.device))
-        class_means = torch.cat(self.class_means)
-        return left_out_places(self._left_out(x, own, class_means, own), self.whitening(class_means)).float()
+        return self._places(x, _Place(labels.to(self.device), class_images.to(self.device))).float()
 
-    def _left_out(self, x: Tensor, own_class: _Place, means: Tensor, own: _Place) -> Tensor:
-        """(n, means): `left_out_scores` of images x, which lie in `own` among `means`."""
+    def _places(self, x: Tensor, own: _Place) -> Tensor:
+        """float64 (n, dimensions): `left_out_places` of images x, by their classes."""
+        class_means = torch.cat(self.class_means)
+        return left_out_places(self._left_out(x, own, class_means, own), self.whitening(class_means))
+
+    def _noise(self, places: Tensor, own_class: _Place) -> float | None:
+        """`mean_noise` as images of the newest task show it, whose left-out places these are."""
+        class_means = self.whitening(torch.cat(self.class_means))
+        return mean_noise(places, class_means[own_class.number], class_means)
+
+    def _left_out(
+        self, x: Tensor, own_class: _Place, means: Tensor, own: _Place, places: Tensor | None = None
+    ) -> Tensor:
+        """(n, means): `left_out_scores` of images x, which lie in `own` among `means`.
+
+        With their left-out `places` (n, dimensions), of means that are drawn in to r∘m: −½‖z − r∘m‖² and −½‖z − m‖²
+        differ by what is linear in z, and z is the place.
+        """
+        scores = self._as_they_are(x, own_class, means, own)
+        if places is None:
+            return scores
+        plain = self.whitening(means).double()
+        drawn = plain * self.reliability
+        return scores + places @ (drawn - plain).T + (plain.square() - drawn.square()).sum(1) / 2
+
+    def _as_they_are(self, x: Tensor, own_class: _Place, means: Tensor, own: _Place) -> Tensor:
+        """(n, means): `left_out_scores` of means that are not drawn in."""
         return left_out_scores(
             self.pooled,
             self.whitening,
@@ -212,11 +245,20 @@ class WhitenedRetriever(Kept):
         self._table = None
         self.whitening = self.pooled.whitening(torch.cat(class_means), self.settings.shrinkage)
 
+    def _trust(self) -> None:
+        """How far means are drawn in now: by what the newest task's left-out images say, as for the temperature."""
+        self._table = None
+        self.reliability = reliability(self.whitening(torch.cat(self.class_means)), self.noises[-1] or 0.0)
+
+    def drawn_in(self, means: Tensor) -> Tensor:
+        """(k, dimensions): raw means (k, features), whitened and drawn in, as scores compare them now."""
+        return self.whitening(means) * self.reliability
+
     @property
     def table(self) -> ComponentTable:
         """Every component as scores compare them now."""
         if self._table is None:
-            white = [self.whitening(means) for means in self.means]
+            white = [self.drawn_in(means) for means in self.means]
             self._table = ComponentTable.of(white, self.counts, self.members)
         return self._table
 
@@ -230,7 +272,7 @@ class WhitenedRetriever(Kept):
 
     def task_mixtures(self) -> list[GaussianMixture]:
         """Each task's density in the whitened space, as `scores` compares them now."""
-        means = [self.whitening(mean).cpu().numpy() for mean in self.means]
+        means = [self.drawn_in(mean).cpu().numpy() for mean in self.means]
         shares = [(count / count.sum()).cpu().numpy() for count in self.counts]
         return [GaussianMixture(share, mean) for share, mean in zip(shares, means, strict=True)]
 
@@ -238,7 +280,7 @@ class WhitenedRetriever(Kept):
         """(n, classes seen): each class's own components; where clustering is blind, its mean."""
         white = self.whitening(frozen)
         if self.clustering == "kmeans":
-            return -torch.cdist(white, self.whitening(torch.cat(self.class_means))).square() / 2
+            return -torch.cdist(white, self.drawn_in(torch.cat(self.class_means))).square() / 2
         return self.table.by_class(white)
 
     def nearest_component(self, frozen: Tensor, tasks: Tensor) -> Tensor:
@@ -257,6 +299,8 @@ class WhitenedRetriever(Kept):
             arrays["left_out"] = sent
         if (sure := self.temperatures[task]) is not None:
             arrays["temperature"] = np.float32(sure).reshape(1)
+        if (noise := self.noises[task]) is not None:
+            arrays["noise"] = np.float32(noise).reshape(1)
         if self.clustering == "kmeans":  # components of many classes: the class means cannot be had from them
             arrays["class_means"] = self.class_means[task].cpu().numpy()
         return arrays
@@ -269,6 +313,7 @@ class WhitenedRetriever(Kept):
         self._keep(coded, counts, members, blind)
         self.sent.append(arrays.get("left_out"))
         self.temperatures.append(float(arrays["temperature"][0]) if "temperature" in arrays else None)
+        self.noises.append(float(arrays["noise"][0]) if "noise" in arrays else None)
 
     @property
     def temperature(self) -> float:
@@ -286,17 +331,24 @@ class WhitenedRetriever(Kept):
     def load_shared(self, state: Mapping[str, Tensor]) -> None:
         self.pooled.load(state)
         self._whiten(self.class_means)
+        self._trust()
 
     def answer_state(self) -> dict[str, Tensor]:
-        return {
+        state = {
             "whitening.centre": self.whitening.centre.cpu(),
             "whitening.projection": self.whitening.projection.cpu().contiguous(),
         }
+        if self.settings.draw_in:
+            state["whitening.reliability"] = self.reliability.cpu()
+        return state
 
     def load_answer(self, state: Mapping[str, Tensor]) -> None:
         centre, projection = state["whitening.centre"], state["whitening.projection"]
         self._table = None
         self.whitening = Whitening(centre.to(self.device), projection.to(self.device))
+        kept = state.get("whitening.reliability")
+        self.reliability = projection.new_ones(projection.shape[1]) if kept is None else kept
+        self.reliability = self.reliability.to(self.device)
 
 
 @dataclass(frozen=True)

@@ -89,6 +89,7 @@ ANSWERED: dict[str, dict[str, Any]] = {
     "retrieval without the first task's adapter": {"first_adapter": False},
     "class means instead of a DP-GMM": {"mode": "means"},
     "k-means, 20 per task, instead of a DP-GMM": {"mode": "kmeans"},
+    "means of clusters drawn in": {"draw_in": True},
     "clusters alone inside a task": {"head_weight": 0.0},
     "head weighed four times inside a task": {"head_weight": 2.0},
     "head alone inside a task": {"head_weight": 1e6},

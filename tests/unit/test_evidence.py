@@ -21,12 +21,14 @@ from core.errors import UserError
 from core.methods import method_class
 from core.methods.base import Method
 from core.methods.inputs import Inputs
+from core.retrieval.recorded import recorded_mixtures
 from core.runs.evidence import Apart, Evidence, RecordedEvidence, evidence_file, read_evidence, why_no_evidence
 from core.runs.saying import place, sentence
 from core.runs.share import export_run, import_run
 from core.runs.store import Run
 from core.training.encoding import Encoder
 from core.training.evidence import adapter_by_occlusion, attention, between, by_occlusion, exact, inputs_of
+from core.training.inference import load_model
 from core.training.run import start_run
 from core.training.token_store import TokenCache
 
@@ -94,6 +96,7 @@ SPACES = st.fixed_dictionaries(
         "mode": st.sampled_from(["whitened", "means", "kmeans"]),
         "first_adapter": st.booleans(),
         "shrinkage": st.sampled_from([None, 0.5]),
+        "draw_in": st.booleans(),
     }
 )
 
@@ -352,6 +355,19 @@ def test_a_run_keeps_the_evidence_of_every_wrong_answer(run: Run) -> None:
     mean = found.mean(found.rows()[:4])
     assert mean.patches == pytest.approx(found.patches[found.rows()[:4]].astype(float).mean(0))
     assert evidence_file(run).stat().st_size < 0.2 * sum(f.stat().st_size for f in run.folder.rglob("*") if f.is_file())
+
+
+@pytest.mark.parametrize("method", ["lda", "proteus"])
+def test_a_run_that_draws_means_in_tells_tasks_apart_by_what_it_keeps(pictures: Path, tmp_path: Path, method) -> None:
+    drawn_in = trained(pictures, tmp_path, method, retrieval={"draw_in": True})
+    space = load_model(drawn_in.folder).method.shared_space
+    assert space is not None and (space.reliability < 1).any()
+    found = recorded_mixtures(drawn_in)
+    assert found is not None
+    for recorded, own in zip(found.mixtures, space.task_mixtures(), strict=True):
+        np.testing.assert_allclose(recorded.means, own.means, atol=1e-4, rtol=1e-3)
+    explained = read_evidence(drawn_in)
+    assert explained is not None and why_no_evidence(drawn_in) is None
 
 
 def test_evidence_travels_with_the_run(run: Run, tmp_path: Path) -> None:
