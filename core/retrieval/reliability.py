@@ -42,4 +42,4 @@ def mean_noise(places: Tensor, own_means: Tensor, class_means: Tensor) -> float 
     places, own = places[known].double(), own_means[known].double()
     shares = torch.stack([reliability(class_means.double(), float(noise)) for noise in _NOISES])
     errors = shares.square() @ own.square().sum(0) - 2 * shares @ (places * own).sum(0)
-    return float(_NOISES[errors.argmin()].float())
+    return float(_NOISES[int(errors.argmin())].float())

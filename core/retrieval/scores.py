@@ -178,9 +178,11 @@ class WhitenedRetriever(Kept):
         return left_out_places(self._left_out(x, own, class_means, own), self.whitening(class_means))
 
     def _noise(self, places: Tensor, own_class: _Place) -> float | None:
-        """`mean_noise` as images of the newest task show it, whose left-out places these are."""
+        """`mean_noise` as images of the newest task show it, whose left-out places these are; that of the task before
+        where they show none."""
         class_means = self.whitening(torch.cat(self.class_means))
-        return mean_noise(places, class_means[own_class.number], class_means)
+        found = mean_noise(places, class_means[own_class.number], class_means)
+        return self.noises[-1] if found is None and self.noises else found
 
     def _left_out(
         self, x: Tensor, own_class: _Place, means: Tensor, own: _Place, places: Tensor | None = None

@@ -91,6 +91,17 @@ def test_a_left_out_image_is_compared_with_means_that_are_drawn_in():
     torch.testing.assert_close(left_out_places(plain, drawn.whitening(means)).float(), place, atol=1e-4, rtol=1e-4)
 
 
+def test_a_task_of_single_images_says_nothing_new_of_the_noise():
+    fitted = retriever("means", True)
+    known = fitted.noises[-1]
+    x, labels = draw(1, seed=5)
+    fitted.fit(3, x[:2], labels[:2] + CLASSES)
+    assert fitted.noises[-1] == known and (fitted.reliability < 1).all()
+    alone = WhitenedRetriever("means", WIDTH, validate(RunConfig, {"retrieval": {"draw_in": True}}), CPU)
+    alone.fit(0, x, labels)
+    assert alone.noises == [None] and (alone.reliability == 1).all()
+
+
 @pytest.mark.parametrize("clustering", ["dpgmm", "means", "kmeans"])
 def test_a_retriever_scores_the_same_after_it_was_stored(clustering):
     first = retriever(clustering, True)
