@@ -34,6 +34,7 @@ def test_what_differs_from_the_defaults_is_said() -> None:
     assert title(adapters={"blocks": "last:2", "rank": 8}) == "Proteus · last 2 blocks · rank 8"
     assert title(retrieval={"mode": "likelihood"}, seed=3) == "Proteus · seed 3 · likelihood retrieval"
     assert title(method={"name": "proteus", "head": "ranpac"}) == "Proteus · head ranpac"
+    assert title(retrieval={"draw_in": True}) == "Proteus · means drawn in"
 
 
 def test_not_more_than_three_settings_are_named() -> None:
