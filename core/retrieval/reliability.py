@@ -34,7 +34,7 @@ def mean_noise(places: Tensor, own_means: Tensor, class_means: Tensor) -> float 
 
     `places` (n, dimensions) are those of left-out images, NaN where one cannot be left out, and `own_means`
     (n, dimensions) the whitened means of their classes, among `class_means` (classes, dimensions). None where no image
-    can be left out, or all class means are one.
+    can be left out, or all class means are one. It is a number of single precision, as it is stored.
     """
     known = places.isfinite().all(1)
     if not known.any() or not class_means.any():

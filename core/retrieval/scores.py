@@ -109,8 +109,8 @@ class WhitenedRetriever(Kept):
         """Per task: how many times too sure class scores were of its left-out images when it was learned; None where
         an earlier version learned the task."""
         self.noises: list[float | None] = []
-        """Per task: the noise of class means that its left-out images showed when it was learned; None where means are
-        not drawn in, or nothing could be left out."""
+        """Per task: the noise of class means that its left-out images showed when it was learned, or those of the task
+        before where they showed none; None where means are not drawn in, or nothing was left out so far."""
         self.whitening: Whitening
         """Of all classes seen so far."""
         self.reliability: Tensor
@@ -144,25 +144,27 @@ class WhitenedRetriever(Kept):
         self._whiten(self.class_means)
         rows = rows_left_out(frozen)
         own_class = _Place.of(labels, rows, self.class_means[:-1])
-        places = self._places(frozen[rows], own_class) if self.settings.draw_in else None
+        by_class = self._left_out(frozen[rows], own_class, torch.cat(self.class_means), own_class)
+        places = self._places(by_class) if self.settings.draw_in else None
         self.noises.append(None if places is None else self._noise(places, own_class))
         self._trust()
         self.sent.append(self._sent(frozen[rows], own_class, _Place.of(groups, rows, self.means[:-1]), places))
-        self.temperatures.append(self._too_sure(frozen[rows], own_class, places))
+        self.temperatures.append(self._too_sure(by_class, own_class, places))
 
     def _sent(self, x: Tensor, own_class: _Place, own_component: _Place, places: Tensor | None) -> np.ndarray:
         """(tasks,) shares of images x of the newest task, each left out, that are sent to each task."""
         if self.tasks == 1:
             return np.ones(1, np.float32)
-        scores = self._left_out(x, own_class, torch.cat(self.means), own_component, places)
+        means = torch.cat(self.means)
+        scores = self._drawn(self._left_out(x, own_class, means, own_component), means, places)
         if self.best_component_decides:
             weights = torch.cat([count / count.sum() for count in self.counts])
             return sent_by_best(scores + weights.log(), owners(self.means))
         return sent_to(scores, owners(self.means), torch.cat(self.counts), own_component.number)
 
-    def _too_sure(self, x: Tensor, own_class: _Place, places: Tensor | None) -> float:
-        """The temperature of class scores, from images x of the newest task, left out, among all classes seen."""
-        scores = self._left_out(x, own_class, torch.cat(self.class_means), own_class, places)
+    def _too_sure(self, by_class: Tensor, own_class: _Place, places: Tensor | None) -> float:
+        """The temperature of class scores, from those of the newest task's left-out images among all classes seen."""
+        scores = self._drawn(by_class, torch.cat(self.class_means), places)
         return temperature(scores, own_class.number) or self.temperature
 
     def left_out_places(self, x: Tensor, labels: Tensor, class_images: Tensor) -> Tensor:
@@ -170,12 +172,12 @@ class WhitenedRetriever(Kept):
 
         `labels` (n,) are their classes, and `class_images` (n,) how many images of that class were trained on.
         """
-        return self._places(x, _Place(labels.to(self.device), class_images.to(self.device))).float()
+        own = _Place(labels.to(self.device), class_images.to(self.device))
+        return self._places(self._left_out(x, own, torch.cat(self.class_means), own)).float()
 
-    def _places(self, x: Tensor, own: _Place) -> Tensor:
-        """float64 (n, dimensions): `left_out_places` of images x, by their classes."""
-        class_means = torch.cat(self.class_means)
-        return left_out_places(self._left_out(x, own, class_means, own), self.whitening(class_means))
+    def _places(self, by_class: Tensor) -> Tensor:
+        """float64 (n, dimensions): `left_out_places` of images by their scores of all classes (n, classes)."""
+        return left_out_places(by_class, self.whitening(torch.cat(self.class_means)))
 
     def _noise(self, places: Tensor, own_class: _Place) -> float | None:
         """`mean_noise` as images of the newest task show it, whose left-out places these are; that of the task before
@@ -184,23 +186,19 @@ class WhitenedRetriever(Kept):
         found = mean_noise(places, class_means[own_class.number], class_means)
         return self.noises[-1] if found is None and self.noises else found
 
-    def _left_out(
-        self, x: Tensor, own_class: _Place, means: Tensor, own: _Place, places: Tensor | None = None
-    ) -> Tensor:
-        """(n, means): `left_out_scores` of images x, which lie in `own` among `means`.
+    def _drawn(self, scores: Tensor, means: Tensor, places: Tensor | None) -> Tensor:
+        """(n, means): what `_left_out` scores of `means` are once these are drawn in; the same without `places`.
 
-        With their left-out `places` (n, dimensions), of means that are drawn in to r∘m: −½‖z − r∘m‖² and −½‖z − m‖²
-        differ by what is linear in z, and z is the place.
+        −½‖z − r∘m‖² and −½‖z − m‖² differ by what is linear in z, and z is an image's left-out place (n, dimensions).
         """
-        scores = self._as_they_are(x, own_class, means, own)
         if places is None:
             return scores
         plain = self.whitening(means).double()
         drawn = plain * self.reliability
         return scores + places @ (drawn - plain).T + (plain.square() - drawn.square()).sum(1) / 2
 
-    def _as_they_are(self, x: Tensor, own_class: _Place, means: Tensor, own: _Place) -> Tensor:
-        """(n, means): `left_out_scores` of means that are not drawn in."""
+    def _left_out(self, x: Tensor, own_class: _Place, means: Tensor, own: _Place) -> Tensor:
+        """(n, means): `left_out_scores` of images x, which lie in `own` among `means`."""
         return left_out_scores(
             self.pooled,
             self.whitening,
@@ -348,9 +346,8 @@ class WhitenedRetriever(Kept):
         centre, projection = state["whitening.centre"], state["whitening.projection"]
         self._table = None
         self.whitening = Whitening(centre.to(self.device), projection.to(self.device))
-        kept = state.get("whitening.reliability")
-        self.reliability = projection.new_ones(projection.shape[1]) if kept is None else kept
-        self.reliability = self.reliability.to(self.device)
+        stay = projection.new_ones(projection.shape[1])
+        self.reliability = state.get("whitening.reliability", stay).to(self.device)
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ _WORDS: dict[str, Callable[[Any], str]] = {
     "retrieval.views": lambda value: f"{value} views",
     "retrieval.features": lambda value: f"{value} features",
     "retrieval.shortlist": lambda value: f"shortlist of {value}",
-    "retrieval.draw_in": lambda value: "means drawn in" if value else "means where they are",
+    "retrieval.draw_in": lambda value: "means drawn in",
 }
 _SAID_ELSEWHERE = (
     "stream.name",
